@@ -1,0 +1,88 @@
+"""A data set as arrays staged once, and the index stream that picks the same batches from them for every arm."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int32]
+"""(batch,) sample numbers of token data, or the rows that windows end before."""
+Identity = Literal["genuine", "equivalent", "other", "synthetic"]
+Split = Literal["train", "validation", "test"]
+
+
+class DataFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file the data came from."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the data is: `identity` decides whether published figures may stand beside results."""
+
+    identity: Identity
+    description: str
+    """One line for screen and report."""
+    files: tuple[DataFile, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One workload's data: arrays to stage once, and which samples make the batches.
+
+    Token data: `inputs` (samples, time_steps) int32, `targets` (samples,) float32, `offsets` None; index i is sample i.
+    Series: `inputs` (rows, features) float32, standardised, `targets` (rows - delay,) float32, the standardised target
+    feature `delay` rows after row i; index i is the window of rows `inputs[i + offsets]`, offsets (time_steps,) int32.
+    """
+
+    source: Source
+    inputs: NDArray[np.int32] | NDArray[np.float32]
+    targets: NDArray[np.float32]
+    offsets: Indices | None
+    ranges: dict[Split, tuple[int, int]]
+    """First index and the one past the last of every split."""
+    batch_size: int
+    steps_per_epoch: int
+
+    def train_batches(self, seed: int, epoch: int) -> list[Indices]:
+        """The batches of one epoch (numbered from 1) under a run's seed.
+
+        Token data: every training sample once in a new order, the last batch short. Series: window ends drawn
+        uniformly with replacement. From NumPy's legacy generator, whose streams never change (NEP 19).
+        """
+        first, end = self.ranges["train"]
+        random = np.random.RandomState([seed, epoch])
+        if self.offsets is None:
+            order = (first + random.permutation(end - first)).astype(np.int32)
+        else:
+            order = random.randint(first, end, size=self.steps_per_epoch * self.batch_size, dtype=np.int32)
+        return self._cut(order)
+
+    def validation_batches(self) -> list[Indices]:
+        """The same batches every epoch, in order."""
+        return self._in_order("validation")
+
+    def test_batches(self) -> list[Indices]:
+        """The same batches every time, in order."""
+        return self._in_order("test")
+
+    def gather(
+        self, indices: Indices, out: NDArray[np.int32] | NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.int32] | NDArray[np.float32], NDArray[np.float32]]:
+        """Inputs (batch, *input_shape) and targets (batch,) of one batch, in one vectorised pick, into `out` if given."""
+        rows = indices if self.offsets is None else indices[:, None] + self.offsets
+        # "clip" because "raise", the default, makes NumPy fill a buffer of its own first; every index is in range.
+        return np.take(self.inputs, rows, axis=0, out=out, mode="clip"), self.targets[indices]
+
+    def _in_order(self, split: Split) -> list[Indices]:
+        first, end = self.ranges[split]
+        if self.offsets is not None:  # whole batches only: a shorter last one would start over, as in the notebook
+            end = first + (end - first) // self.batch_size * self.batch_size
+        return self._cut(np.arange(first, end, dtype=np.int32))
+
+    def _cut(self, order: Indices) -> list[Indices]:
+        return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]

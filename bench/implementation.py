@@ -1,0 +1,148 @@
+"""The contract between the suite and an implementation, and the one place that loads one, by name.
+
+An implementation is a package `impl_*` on the import path whose `ARMS` declares its arms; importing the package
+must not import a framework. `Arm.session` names the function that opens a Session: only then is the framework loaded.
+"""
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.windows import Dataset, Indices
+from bench.errors import UsageError
+from bench.workload import Workload
+
+Device = Literal["cpu", "gpu"]
+Precision = Literal["float32", "float64"]
+Tier = Literal["published", "stock", "tuned"]
+Arrays = Mapping[str, NDArray[np.floating]]
+"""Arrays by canonical name: weights and gradients (`conv1.kernel`), dropout masks (`gru.input`)."""
+Metrics = dict[str, float]
+"""The names of `Workload.metrics`, as means over samples."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One contestant, declared without importing its framework."""
+
+    name: str
+    framework: str
+    """Chooses the interpreter: `BENCH_PYTHON_<FRAMEWORK>`, in capitals."""
+    tier: Tier
+    session: str
+    """`module:function`; the function takes a Setup and returns a Session."""
+    distributions: tuple[str, ...]
+    """Installed packages it cannot do without; their versions go into every result. A name may list alternatives
+    with `|`: `tensorflow|tensorflow-cpu`."""
+    devices: tuple[Device, ...] = ("cpu", "gpu")
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of its processes. `{cache}` stands for the folder of its compile caches, `{threads}` for
+    the CPU budget."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What distinguishes it from a framework's defaults, in words, for the report."""
+    needs_compiler: bool = False
+    """Needs a working C++ compiler on the CPU."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a Session is opened with."""
+
+    arm: Arm
+    workload: Workload
+    device: Device
+    threads: int
+    """CPU threads the framework may use for its mathematics."""
+    precision: Precision = "float32"
+    seed: int = 0
+    """Of the framework's own random draws (dropout masks)."""
+
+
+class Session(Protocol):
+    """One model of one arm in this process. Methods may return before the device is done; `synchronise` waits.
+
+    A training step computes what the framework's own training step does: forward, loss, gradients, RMSprop update,
+    and the running means of the workload's metrics.
+    """
+
+    def versions(self) -> dict[str, str]:
+        """Flags, thread counts and library versions this session really runs with, read from the framework."""
+
+    def summary(self) -> list[tuple[str, tuple[int, ...], int]]:
+        """Layer name, output shape without the batch, parameter count, as the framework's own model has them."""
+
+    def stage(self, dataset: Dataset) -> None:
+        """Puts the data set's arrays where training reads them: device memory. Once, before `epoch` or `evaluate`."""
+
+    def stage_batches(self, batches: Sequence[Indices]) -> None:
+        """Gathers these batches of the staged data set on the device, for `train_step`."""
+
+    def train_step(self, number: int) -> None:
+        """One optimiser update on staged batch `number` modulo their count. Does not wait for the device."""
+
+    def epoch(self, batches: Sequence[Indices]) -> Metrics:
+        """One pass over these batches the way a user of the framework trains; waits once, at the end."""
+
+    def evaluate(self, batches: Sequence[Indices]) -> Metrics:
+        """Metrics in evaluation mode over these batches, in order; waits once, at the end."""
+
+    def predict(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
+        """(batch, *input_shape) → (batch,) raw outputs of the last layer, in evaluation mode."""
+
+    def loss_and_gradients(
+        self, inputs: NDArray[np.generic], targets: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], float, Arrays]:
+        """Training-mode predictions (batch,), mean loss, dense gradient of every weight. Changes no weight.
+
+        Uses the masks given to `set_masks`; without them, the framework's own.
+        """
+
+    def training_forward(self, inputs: NDArray[np.generic]) -> tuple[NDArray[np.floating], Arrays]:
+        """Training-mode predictions (batch,) and the dropout masks (scaled by 1/(1-p)) that the framework drew for them."""
+
+    def set_masks(self, masks: Arrays | None) -> None:
+        """Dropout masks to use in training instead of drawing them, shapes as `Workload.masks`; None: draw again."""
+
+    def get_weights(self) -> Arrays:
+        """Copies of all weights by canonical name, in canonical layout."""
+
+    def reset(self, weights: Arrays) -> None:
+        """Sets all weights, and puts the optimiser's state and the running metrics back to zero."""
+
+    def synchronise(self) -> None:
+        """Returns when every update asked for so far has been computed."""
+
+    def device_peak_memory_bytes(self) -> int | None:
+        """Most device memory the framework's allocator held in this process; None where there is no such reading."""
+
+
+@functools.cache
+def arms() -> Mapping[str, Arm]:
+    """Every arm of every `impl_*` package on the import path, in the packages' order."""
+    found: dict[str, Arm] = {}
+    for module in sorted(module.name for module in pkgutil.iter_modules() if module.name.startswith("impl_")):
+        for arm in importlib.import_module(module).ARMS:
+            if arm.name in found:
+                raise ValueError(f"{module} declares arm {arm.name!r}, which another package declares already")
+            found[arm.name] = arm
+    return found
+
+
+def arm(name: str) -> Arm:
+    """The arm of that name; a UsageError names the known ones otherwise."""
+    if name not in arms():
+        raise UsageError(f"--arm {name}: no such arm; known are {', '.join(arms())}")
+    return arms()[name]
+
+
+def open_session(setup: Setup) -> Session:
+    """Imports the arm's framework and opens a session in this process."""
+    module, function = setup.arm.session.split(":")
+    session: Session = getattr(importlib.import_module(module), function)(setup)
+    return session

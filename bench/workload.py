@@ -1,0 +1,284 @@
+"""What a workload is: layers, loss, optimiser, data window and schedule, frozen and validated.
+
+Everything the suite says about a workload before it runs comes from here: shapes, parameter counts and the digest
+that decides whether two results may be compared. Costs (FLOPs, bytes) are derived in `bench.cost`.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import pkgutil
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench.errors import UsageError
+from bench.layers import GRU, Embedding, Gate, Layer, Shape
+
+Loss = Literal["binary_crossentropy", "mean_absolute_error"]
+Head = Literal["logits", "as_published"]
+
+SEMANTICS = 1
+"""Raised when code changes what a result means without a spec changing (batch order, initial weights, timed region)."""
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """Keras 3's RMSprop: v = rho v + (1 - rho) g²; w = w - learning_rate g / sqrt(v + epsilon).
+
+    Source: keras.io/api/optimizers/rmsprop (Keras 3.15). Epsilon stands *inside* the root, unlike in PyTorch's own.
+    """
+
+    learning_rate: float
+    rho: float = 0.9
+    epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"RMSprop.learning_rate is {self.learning_rate!r}; expected a number above 0")
+        if not 0 <= self.rho < 1 or not self.epsilon > 0:
+            raise ValueError(f"RMSprop has rho {self.rho!r}, epsilon {self.epsilon!r}; expected [0, 1) and above 0")
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """IMDB reviews as token ids, cut or padded in front to `time_steps`; the label is 1 for a positive review.
+
+    A word's rank is shifted by `index_from`; an id of `vocabulary` or more then becomes `out_of_vocabulary`.
+    Samples are shuffled once by NumPy's legacy RandomState(`shuffle_seed`); the last `validation_share` of the
+    `samples` training reviews validate, the others train.
+    """
+
+    vocabulary: int = 10_000
+    time_steps: int = 500
+    samples: int = 25_000
+    validation_share: float = 0.2
+    padding: int = 0
+    start: int = 1
+    out_of_vocabulary: int = 2
+    index_from: int = 3
+    shuffle_seed: int = 113
+
+    @property
+    def input_shape(self) -> Shape:
+        return (self.time_steps,)
+
+    @property
+    def train_samples(self) -> int:
+        return self.samples - round(self.samples * self.validation_share)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Windows of the Jena weather series (rows ten minutes apart) and the temperature `delay` rows later.
+
+    A window that ends before row i holds rows i - lookback, i - lookback + step, …; its target is feature `target`
+    of row i + delay. Training ends are drawn uniformly with replacement from [lookback, train_rows), validation walks
+    forward through [train_rows + 1 + lookback, validation_rows), test through
+    [validation_rows + 1 + lookback, rows - delay - 1). Mean and standard deviation come from the first `train_rows`.
+    A series of another length has the three boundaries scaled in proportion to `rows`.
+    """
+
+    lookback: int
+    step: int
+    delay: int = 144
+    features: int = 14
+    target: int = 1
+    train_rows: int = 200_000
+    validation_rows: int = 300_000
+    rows: int = 420_551
+
+    def __post_init__(self) -> None:
+        if self.step < 1 or self.lookback < self.step or self.lookback % self.step:
+            raise ValueError(f"Series.lookback {self.lookback} must be a positive multiple of its step {self.step}")
+        if not 0 <= self.target < self.features:
+            raise ValueError(f"Series.target is {self.target}; expected a feature below {self.features}")
+
+    @property
+    def time_steps(self) -> int:
+        return self.lookback // self.step
+
+    @property
+    def input_shape(self) -> Shape:
+        return (self.time_steps, self.features)
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where the published figures of a workload come from, and what they are."""
+
+    curve: str
+    """File of per-epoch figures in `bench/published`, columns epoch, seconds, loss, …"""
+    source: str
+    shapes: tuple[Shape, ...]
+    """Output shape of every layer, as the source prints them."""
+    layer_parameters: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """One row of a workload's summary table."""
+
+    name: str
+    kind: str
+    output_shape: Shape
+    parameters: int
+
+
+def _size(shape: Shape) -> int:
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One model on one data set with one training schedule; two equal digests mean comparable results."""
+
+    name: str
+    title: str = field(metadata={"digest": False})
+    layers: tuple[Layer, ...]
+    data: Reviews | Series
+    loss: Loss
+    head: Head | None
+    """How a classifier's raw output meets its loss; None for a regression."""
+    optimizer: RMSprop
+    batch_size: int
+    epochs: int
+    steps_per_epoch: int
+    published: Published | None = field(default=None, metadata={"digest": False})
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(f"workload name {self.name!r} must be a Python identifier (it is its file's name)")
+        for name in ("batch_size", "epochs", "steps_per_epoch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{self.name}.{name} is {getattr(self, name)!r}; expected at least 1")
+        if (self.loss == "binary_crossentropy") != (self.head is not None):
+            raise ValueError(
+                f"{self.name} has loss {self.loss!r} and head {self.head!r}; a head goes with cross-entropy only"
+            )
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.name} uses a layer name twice: {names}")
+        if isinstance(self.data, Reviews):
+            full = -(-self.data.train_samples // self.batch_size)
+            if self.steps_per_epoch != full:
+                raise ValueError(f"{self.name}.steps_per_epoch is {self.steps_per_epoch}; one pass takes {full}")
+            first = self.layers[0]
+            if not isinstance(first, Embedding) or first.vocabulary != self.data.vocabulary:
+                raise ValueError(f"{self.name} must begin with an Embedding of vocabulary {self.data.vocabulary}")
+        if self.summary()[-1].output_shape != (1,):
+            raise ValueError(f"{self.name} ends in shape {self.summary()[-1].output_shape}; expected (1,)")
+
+    @property
+    def input_shape(self) -> Shape:
+        return self.data.input_shape
+
+    def layer_inputs(self) -> list[tuple[Layer, Shape]]:
+        """Every layer with the shape that reaches it."""
+        shape, pairs = self.input_shape, []
+        for layer in self.layers:
+            pairs.append((layer, shape))
+            shape = layer.output_shape(shape)
+        return pairs
+
+    def summary(self) -> tuple[LayerShape, ...]:
+        """Output shape and parameter count of every layer, in order."""
+        return tuple(
+            LayerShape(
+                layer.name, layer.kind, layer.output_shape(shape), sum(map(_size, layer.weights(shape).values()))
+            )
+            for layer, shape in self.layer_inputs()
+        )
+
+    def weights(self) -> dict[str, Shape]:
+        """Canonical name (`layer.weight`) and shape of every weight, in the order of the layers."""
+        return {
+            f"{layer.name}.{weight}": extent
+            for layer, shape in self.layer_inputs()
+            for weight, extent in layer.weights(shape).items()
+        }
+
+    def masks(self, batch: int) -> dict[str, Shape]:
+        """Canonical name and shape of every dropout mask of a batch of `batch` samples; empty without dropout."""
+        return {
+            f"{layer.name}.{mask}": extent
+            for layer, shape in self.layer_inputs()
+            if isinstance(layer, GRU) and (layer.dropout or layer.recurrent_dropout)
+            for mask, extent in layer.masks(shape, batch).items()
+        }
+
+    @property
+    def parameters(self) -> int:
+        return sum(row.parameters for row in self.summary())
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What training and evaluation report, by name; the loss first."""
+        return ("loss", "accuracy") if self.head else ("loss",)
+
+    def digest(self) -> str:
+        """A short hash that changes exactly when two results of this workload stop being comparable.
+
+        Titles, layer names and the source of published figures do not enter it; `SEMANTICS` does.
+        """
+        text = json.dumps({"semantics": SEMANTICS, **_comparable(self)}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def without_dropout(self) -> "Workload":
+        """The same workload with every dropout share at 0."""
+        return self._with_gru(dropout=0.0, recurrent_dropout=0.0)
+
+    def with_settings(self, *, head: Head | None = None, gate: Gate | None = None) -> "Workload":
+        """The same workload under another head or gate activation; a setting it does not have is a UsageError."""
+        changed = self
+        if head is not None:
+            if self.head is None:
+                raise UsageError(f"--head {head}: workload '{self.name}' is a regression without a head; leave it out")
+            changed = dataclasses.replace(changed, head=head)
+        if gate is not None:
+            if not any(isinstance(layer, GRU) for layer in self.layers):
+                raise UsageError(f"--gate {gate}: workload '{self.name}' has no recurrent layer; leave it out")
+            changed = changed._with_gru(gate=gate)
+        return changed
+
+    def _with_gru(self, **settings: Any) -> "Workload":
+        return dataclasses.replace(
+            self,
+            layers=tuple(
+                dataclasses.replace(layer, **settings) if isinstance(layer, GRU) else layer for layer in self.layers
+            ),
+        )
+
+
+def _comparable(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {
+            entry.name: _comparable(getattr(value, entry.name))
+            for entry in dataclasses.fields(value)
+            if entry.metadata.get("digest", True)
+        }
+        return {"type": getattr(value, "kind", type(value).__name__), **fields}
+    if isinstance(value, tuple):
+        return [_comparable(item) for item in value]
+    return value
+
+
+def names() -> tuple[str, ...]:
+    """Every workload there is: the file name in `bench/workloads` is its name."""
+    import bench.workloads
+
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(bench.workloads.__path__)))
+
+
+def load(name: str) -> Workload:
+    """The workload of that name; a UsageError names the known ones otherwise."""
+    if name not in names():
+        raise UsageError(f"--workload {name}: no such workload; known are {', '.join(names())}")
+    workload = importlib.import_module(f"bench.workloads.{name}").WORKLOAD
+    if not isinstance(workload, Workload) or workload.name != name:
+        raise TypeError(f"bench/workloads/{name}.py must define WORKLOAD, a Workload named {name!r}")
+    return workload
