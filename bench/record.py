@@ -22,6 +22,14 @@ Status = Literal["ok", "failed", "hole"]
 """failed: it was tried and went wrong; hole: it could not be tried here, for a stated reason that is nobody's fault."""
 
 
+class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The published figures of a workload."""
+
+    curve: str
+    """File in `bench/published`, columns epoch, seconds, loss, …"""
+    source: str
+
+
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run needs to remember of a workload to be reported without the spec it came from."""
 
@@ -42,6 +50,7 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: Source
     naive_loss: float | None
     """Jena: mean absolute error, in standard deviations, of "as warm as now" on the validation windows."""
+    published: Published | None = None
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +101,8 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """UTC, ISO 8601; None while the run goes on, or when it was interrupted."""
     ended_because: str | None = None
     """In words: all blocks measured, budget spent, interrupted."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of how it went: phases left out for the budget, and why."""
 
 
 class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,6 +22,11 @@ SEMANTICS = 1
 """Raised when code changes what a result means without a spec changing (batch order, initial weights, timed region)."""
 
 
+def _require_count(owner: str, name: str, value: Any) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{owner}.{name} is {value!r}; expected an integer of at least 1")
+
+
 @dataclass(frozen=True)
 class RMSprop:
     """Keras 3's RMSprop: v = rho v + (1 - rho) g²; w = w - learning_rate g / sqrt(v + epsilon).
@@ -59,6 +64,15 @@ class Reviews:
     index_from: int = 3
     shuffle_seed: int = 113
 
+    def __post_init__(self) -> None:
+        for name in ("vocabulary", "time_steps", "samples"):
+            _require_count("Reviews", name, getattr(self, name))
+        if not 0 <= self.validation_share < 1:
+            raise ValueError(f"Reviews.validation_share is {self.validation_share!r}; expected a share in [0, 1)")
+        for name in ("padding", "start", "out_of_vocabulary"):
+            if not 0 <= getattr(self, name) < self.vocabulary:
+                raise ValueError(f"Reviews.{name} is {getattr(self, name)!r}; expected an id below {self.vocabulary}")
+
     @property
     def input_shape(self) -> Shape:
         return (self.time_steps,)
@@ -93,6 +107,13 @@ class Series:
             raise ValueError(f"Series.lookback {self.lookback} must be a positive multiple of its step {self.step}")
         if not 0 <= self.target < self.features:
             raise ValueError(f"Series.target is {self.target}; expected a feature below {self.features}")
+        if self.delay < 0:
+            raise ValueError(f"Series.delay is {self.delay}; expected at least 0 rows")
+        if not self.lookback < self.train_rows < self.validation_rows < self.rows:
+            raise ValueError(
+                f"Series has lookback {self.lookback}, train_rows {self.train_rows}, validation_rows "
+                f"{self.validation_rows}, rows {self.rows}; expected them to grow in this order"
+            )
 
     @property
     def time_steps(self) -> int:
@@ -154,8 +175,7 @@ class Workload:
         if not self.name.isidentifier():
             raise ValueError(f"workload name {self.name!r} must be a Python identifier (it is its file's name)")
         for name in ("batch_size", "epochs", "steps_per_epoch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{self.name}.{name} is {getattr(self, name)!r}; expected at least 1")
+            _require_count(self.name, name, getattr(self, name))
         if (self.loss == "binary_crossentropy") != (self.head is not None):
             raise ValueError(
                 f"{self.name} has loss {self.loss!r} and head {self.head!r}; a head goes with cross-entropy only"
@@ -264,6 +284,8 @@ def _comparable(value: Any) -> Any:
         return {"type": getattr(value, "kind", type(value).__name__), **fields}
     if isinstance(value, tuple):
         return [_comparable(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 0 and 0.0 are equal, so they must not differ in text
     return value
 
 

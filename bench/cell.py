@@ -1,0 +1,116 @@
+"""What the runner tells a cell's process, and what that process hands back."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.record import CurvePoint
+
+PHASES = ("first_step", "train_step", "epoch", "validate", "converge")
+"""In the order they are measured; `bench/measure/measure_<phase>.py` measures each."""
+
+BENCHMARK_FILE = "benchmark.json"
+OBSERVED_FILE = "observed.json"
+PHASE_FILE = "phase"
+CURVE_FILE = "curve.jsonl"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One cell, as options of `python -m pytest bench/measure/…`; the defaults serve a person who types them."""
+
+    workload: str
+    arm: str
+    device: str = "cpu"
+    head: str | None = None
+    gate: str | None = None
+    threads: int | None = None
+    """CPU threads for the framework; None: this process's CPU budget."""
+    seed: int = 0
+    """Of initial weights, order of samples and the framework's own draws."""
+    warmup_rounds: int = 5
+    rounds: int = 30
+    steps_per_round: int = 1
+    epochs: int | None = None
+    """Of `converge`; None: the workload's own schedule."""
+    data: str = "auto"
+    data_dir: str | None = None
+    prepared: str | None = None
+    """Folder the runner saved the data in; None: load it as `data` and `data_dir` say."""
+    weights: str | None = None
+    """File of initial weights; None: draw them from `seed`."""
+    out: str | None = None
+    """Folder for what the cell hands back; None: a person is looking at the screen."""
+    parent: int | None = None
+    """Process to die with."""
+
+    def options(self) -> list[str]:
+        """The command line options that say the same."""
+        given = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return [f"--{name.replace('_', '-')}={value}" for name, value in given if value is not None]
+
+
+class Observed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a cell's process saw, besides pytest-benchmark's own file."""
+
+    failure: str | None
+    """One line; None when every phase was measured."""
+    threads: int
+    versions: dict[str, str]
+    peak_memory_bytes: int | None
+    device_peak_memory_bytes: int | None
+
+
+def command(python: str, phases: tuple[str, ...], request: Request) -> list[str]:
+    """The process of a cell. Nothing of the caller's pytest configuration or plugins reaches it."""
+    assert request.out is not None
+    folder = Path(__file__).resolve().parent / "measure"
+    return [
+        python,
+        "-P",  # the working directory is not a place to import from
+        "-m",
+        "pytest",
+        *(str(folder / f"measure_{phase}.py") for phase in PHASES if phase in phases),
+        "--config-file=/dev/null",
+        f"--rootdir={folder}",
+        f"--confcutdir={folder}",
+        "--import-mode=importlib",
+        "--exitfirst",
+        "--capture=no",  # what a dying process printed last must not die with it
+        "--tb=short",
+        "-q",
+        # pytest_benchmark is loaded by name because automatic loading is off; the others would add work of their own.
+        *(f"-p{plugin}" for plugin in ("pytest_benchmark.plugin", "no:cacheprovider", "no:logging")),
+        *(f"-pno:{plugin}" for plugin in ("unraisableexception", "threadexception", "doctest", "junitxml")),
+        f"--benchmark-json={Path(request.out, BENCHMARK_FILE)}",
+        "--benchmark-timer=time.perf_counter",
+        "--benchmark-quiet",
+        *request.options(),
+    ]
+
+
+def curve(out: Path) -> tuple[CurvePoint, ...]:
+    """The epochs a cell's process completed, whether it lived to its end or not."""
+    path = out / CURVE_FILE
+    if not path.exists():
+        return ()
+    lines = path.read_bytes().splitlines(keepends=True)  # a last line without its end was cut off by a kill
+    return tuple(msgspec.json.decode(line, type=CurvePoint) for line in lines if line.endswith(b"\n"))
+
+
+def observed(out: Path) -> Observed | None:
+    """What the cell's process saw; None when it died before it could say."""
+    path = out / OBSERVED_FILE
+    return msgspec.json.decode(path.read_bytes(), type=Observed) if path.exists() else None
+
+
+def measured(out: Path) -> dict[str, Any]:
+    """pytest-benchmark's file; empty when the process died before it was whole."""
+    try:
+        found: dict[str, Any] = msgspec.json.decode((out / BENCHMARK_FILE).read_bytes())
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}
+    return found

@@ -1,0 +1,162 @@
+"""What the machine is and how much of it this process may use: affinity, cgroup limits, memory, versions."""
+
+import math
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import bench
+from bench import gpu
+
+ROOT = Path("/")
+
+
+def cpu_budget(root: Path = ROOT) -> int:
+    """CPU cores this process may keep busy: its affinity mask, cut by the tightest cgroup quota (rounded up)."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min([cores, *(math.ceil(quota) for quota in _cpu_quotas(root))]))
+
+
+def memory_limit_bytes(root: Path = ROOT) -> int:
+    """Memory this process may use: what the machine has, cut by the tightest cgroup limit."""
+    total: int = psutil.virtual_memory().total
+    limits = [
+        int(text)
+        for controller, name in (("", "memory.max"), ("memory", "memory.limit_in_bytes"))
+        for folder in _cgroup_folders(root, controller)
+        if (text := _read(folder / name)) is not None and text.isdigit()
+    ]
+    return min([total, *limits])
+
+
+def idle_cores(count: int) -> tuple[int, ...]:
+    """`count` of the cores in the affinity mask: one hardware thread of a physical core first, then the idlest."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if count >= len(allowed):
+        return tuple(allowed)
+    busy = psutil.cpu_percent(interval=0.2, percpu=True)
+    seen: set[str] = set()
+    ranked: list[tuple[bool, int, int]] = []
+    for core in sorted(allowed, key=lambda core: busy[core] if core < len(busy) else 0.0):
+        siblings = _read(Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")) or str(core)
+        ranked.append((siblings in seen, len(ranked), core))
+        seen.add(siblings)
+    return tuple(sorted(core for _, _, core in sorted(ranked)[:count]))
+
+
+def describe() -> dict[str, Any]:
+    """The machine and the code, for the result; no host name and no user name. A value that cannot be read is None."""
+    devices, gpu_problem = gpu.devices()
+    return {
+        "cpu": _cpu_model(),
+        "logical_cores": psutil.cpu_count(logical=True),
+        "physical_cores": psutil.cpu_count(logical=False),
+        "cpu_budget": cpu_budget(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "memory_limit_bytes": memory_limit_bytes(),
+        "os": _os_name(),
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "container": _container(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "bench": _version("bench"),
+        "pytest": _version("pytest"),
+        "pytest_benchmark": _version("pytest-benchmark"),
+        "git": git_state(Path(bench.__file__).resolve().parent.parent),
+        "gpus": devices,
+        "gpu_problem": gpu_problem,
+    }
+
+
+def git_state(checkout: Path) -> dict[str, Any] | None:
+    """Commit of the checkout and whether its tracked files differ from it; None when `checkout` is none."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+
+    def ask(*arguments: str) -> str | None:
+        command = [git, "-C", str(checkout), *arguments]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (fixed arguments)
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    top = ask("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != checkout.resolve():
+        return None
+    commit = ask("rev-parse", "HEAD")
+    changes = ask("status", "--porcelain", "--untracked-files=no")
+    return None if commit is None else {"commit": commit, "dirty": changes != ""}
+
+
+def _cpu_quotas(root: Path) -> Iterator[float]:
+    """Cores' worth of time granted by every cgroup this process is in, version 2 and version 1."""
+    for folder in _cgroup_folders(root, ""):
+        quota, _, period = (_read(folder / "cpu.max") or "max").partition(" ")
+        if quota.isdigit() and period.isdigit() and int(period) > 0:
+            yield int(quota) / int(period)
+    for folder in _cgroup_folders(root, "cpu"):
+        quota = _read(folder / "cpu.cfs_quota_us") or "-1"
+        period = _read(folder / "cpu.cfs_period_us") or ""
+        if quota.isdigit() and period.isdigit() and int(period) > 0:
+            yield int(quota) / int(period)
+
+
+def _cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
+    """This process's group and all above it; controller "" is version 2.
+
+    In a container the path may name the host's groups, which cannot be seen; the mount's own folder, the last one
+    here, is then the container's.
+    """
+    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller not in controllers.split(","):
+            continue
+        mounts = ("unified", "") if controller == "" else (controllers, controller)
+        for mount in mounts:
+            base = root / "sys/fs/cgroup" / mount
+            group = base / path.lstrip("/")
+            yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(base))
+
+
+def _read(path: Path) -> str | None:
+    """A small file of /proc or /sys, stripped; None where the kernel does not offer it."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def _cpu_model() -> str | None:
+    for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Model"):
+            return value.strip()
+    return platform.processor() or None
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.system()
+
+
+def _container() -> str | None:
+    """Kind of container this runs in, as far as it shows; None for none seen."""
+    if Path("/.dockerenv").exists():
+        return "docker"
+    if Path("/run/.containerenv").exists():
+        return "podman"
+    return os.environ.get("container")  # noqa: SIM112 (systemd's own name for it)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,111 @@
+"""How long a cell will take and what it will hold in memory: assumed at first, then what this run measured.
+
+The assumptions are rough on purpose and stand in one place; a plan prints them. They decide only whether a cell is
+started before the budget ends, never a result.
+"""
+
+import statistics
+from dataclasses import dataclass, field
+
+from bench import cost
+from bench.record import Cell, PlannedCell, phases
+from bench.workload import Reviews, Workload
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What is believed of a machine before it has measured anything."""
+
+    start_s: float = 20.0
+    """Interpreter, framework, build and a cold compilation."""
+    parity_s: float = 20.0
+    """One parity process."""
+    flops_per_core: float = 8e9
+    """Operations per second that training reaches on one CPU core."""
+    gpu_flops: float = 1e12
+    step_overhead_s: float = 0.004
+    process_bytes: int = 900_000_000
+    """A framework in a process, before any data."""
+
+    def __str__(self) -> str:
+        return (
+            f"assumed: {self.start_s:.0f} s to start a cell, {self.parity_s:.0f} s for a parity process, "
+            f"{self.flops_per_core / 1e9:.0f} GFLOP/s a core ({self.gpu_flops / 1e12:.0f} TFLOP/s on a GPU), "
+            f"{self.step_overhead_s * 1000:.0f} ms a step on top, {self.process_bytes / 1e6:.0f} MB for a framework"
+        )
+
+
+def validation_steps(workload: Workload) -> int:
+    """Batches of one validation pass over data of the published length."""
+    data = workload.data
+    if isinstance(data, Reviews):
+        return -(-(data.samples - data.train_samples) // workload.batch_size)
+    return (data.validation_rows - data.train_rows - 1 - data.lookback) // workload.batch_size
+
+
+def memory_bytes(workload: Workload, assumptions: Assumptions) -> int:
+    """Host memory of one cell: the framework, three copies of the data (read, staged, in flight), a step's traffic."""
+    data = workload.data
+    rows, columns = (data.samples, data.time_steps) if isinstance(data, Reviews) else (data.rows, data.features)
+    return assumptions.process_bytes + 3 * 4 * rows * columns + cost.training_bytes(workload)
+
+
+@dataclass
+class Estimator:
+    """Estimates that improve with every cell added."""
+
+    workloads: dict[str, Workload]
+    cores: int
+    warmup_rounds: int
+    rounds: int
+    steps_per_round: int
+    assumptions: Assumptions = field(default_factory=Assumptions)
+    _measured: dict[tuple[str, str], list[tuple[PlannedCell, Cell]]] = field(default_factory=dict)
+
+    def add(self, planned: PlannedCell, cell: Cell) -> None:
+        """Takes a measured cell into account."""
+        if cell.status == "ok":
+            self._measured.setdefault((planned.workload, planned.arm), []).append((planned, cell))
+
+    def wall_s(self, planned: PlannedCell) -> float:
+        """Seconds the planned cell will take."""
+        earlier = self._measured.get((planned.workload, planned.arm), [])
+        same = [cell.wall_s for before, cell in earlier if before.phases == planned.phases]
+        if same:  # the newest one, whose compile cache is as warm as this one's will be
+            return same[-1]
+        if earlier:
+            before, cell = earlier[-1]
+            return max(1.0, cell.wall_s + self._long_phases_s(planned, cell) - self._long_phases_s(before, cell))
+        return self._assumed_s(planned) * self._correction()
+
+    def _assumed_s(self, planned: PlannedCell) -> float:
+        workload = self.workloads[planned.workload]
+        rate = self.assumptions.gpu_flops if planned.device == "gpu" else self.assumptions.flops_per_core * self.cores
+        step_s = cost.training_flops(workload) / rate + self.assumptions.step_overhead_s
+        seconds = self.assumptions.start_s
+        if "train_step" in planned.phases:
+            seconds += (self.warmup_rounds + self.rounds) * self.steps_per_round * step_s
+        return seconds + self._long_phases_assumed_s(planned, step_s)
+
+    def _long_phases_assumed_s(self, planned: PlannedCell, step_s: float) -> float:
+        workload = self.workloads[planned.workload]
+        train_s, validate_s = workload.steps_per_epoch * step_s, validation_steps(workload) * step_s / 3
+        if "converge" in planned.phases:
+            return workload.epochs * (train_s + validate_s)
+        return ("epoch" in planned.phases) * train_s + ("validate" in planned.phases) * validate_s
+
+    def _long_phases_s(self, planned: PlannedCell, cell: Cell) -> float:
+        """Seconds of the phases that go over whole data: measured in `cell`, else from its step time."""
+        found = phases(cell)
+        long = [name for name in planned.phases if name in ("epoch", "validate", "converge")]
+        if all(name in found for name in long):
+            return sum(sum(found[name].rounds_s) for name in long)
+        step = found.get("train_step")
+        step_s = statistics.median(step.counted_s) / step.steps_per_round if step else self.assumptions.step_overhead_s
+        return self._long_phases_assumed_s(planned, step_s)
+
+    def _correction(self) -> float:
+        """How much longer cells took here than assumed; 1 before there are any."""
+        pairs = [pair for pairs in self._measured.values() for pair in pairs]
+        assumed_s = sum(self._assumed_s(planned) for planned, _ in pairs)
+        return sum(cell.wall_s for _, cell in pairs) / assumed_s if pairs else 1.0

@@ -1,0 +1,225 @@
+"""The schedule of one run: parity first, then its cells in order, within the budget."""
+
+import itertools
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import environment, gate, launch, plan, record, runfolder
+from bench.estimate import Assumptions, Estimator
+from bench.gate import Check
+from bench.interpreters import interpreter
+from bench.plan import Contest
+from bench.profiles import PROFILES, Profile
+from bench.progress import Display
+from bench.record import Cell, Parity, PlannedCell, Run
+
+STRIKES = 2
+"""So many failed cells in a row of a workload and an arm, and it is not tried again."""
+OVERTIME_SHARE = 0.05
+"""Share of the budget by which a running cell may overrun it before it is ended."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a test may put in place of the real thing."""
+
+    profiles: Mapping[str, Profile] = field(default_factory=lambda: PROFILES)
+    assumptions: Assumptions = field(default_factory=Assumptions)
+    parity_command: Callable[..., list[str]] = gate.parity_command
+    least_limit_s: float = launch.LEAST_LIMIT_S
+
+
+@dataclass
+class Execution:
+    """A run under way."""
+
+    run: Run
+    folder: Path
+    contest: Contest
+    shared: launch.Launch
+    prepared: Mapping[str, launch.Prepared]
+    estimator: Estimator
+    setting: Setting
+    display: Display
+    deadline_s: float | None
+    """Of the monotonic clock."""
+    parities: dict[tuple[str, str], Parity] = field(default_factory=dict)
+    failures: dict[tuple[str, str], list[Cell]] = field(default_factory=dict)
+    """The failed cells in a row, by workload and arm."""
+
+    @property
+    def last_s(self) -> float | None:
+        """When a cell that overruns the budget is ended."""
+        if self.deadline_s is None or self.run.budget_s is None:
+            return None
+        return self.deadline_s + OVERTIME_SHARE * self.run.budget_s
+
+    def note(self, text: str) -> None:
+        """Says it now and keeps it for the report."""
+        self.display.say(text)
+        self.update(notes=(*self.run.notes, text))
+
+    def update(self, **changes: Any) -> None:
+        """Changes the run's record, on disk too."""
+        self.run = msgspec.structs.replace(self.run, **changes)
+        record.write(self.folder / "run.json", self.run)
+
+    def add(self, planned: PlannedCell, cell: Cell) -> None:
+        """Takes a finished cell into account, measured now or before an interruption."""
+        pair = planned.workload, planned.arm
+        if cell.status == "failed":
+            self.failures.setdefault(pair, []).append(cell)
+        elif cell.status == "ok":
+            self.failures.pop(pair, None)
+        self.estimator.add(planned, cell)
+
+    def write(self, planned: PlannedCell, cell: Cell) -> None:
+        """Puts a cell's record on disk, once, and shows it."""
+        record.write(self.folder / "cells" / f"{cell.id}.json", cell)
+        self.add(planned, cell)
+        self.display.cell(cell)
+
+
+def run_parity(execution: Execution) -> None:
+    """Holds every workload and arm that still has cells to measure against the reference; fills `parities`."""
+    contest, folder = execution.contest, execution.folder / "parity"
+    pairs = dict.fromkeys((cell.workload, cell.arm) for cell in runfolder.missing(execution.folder, execution.run))
+    ids = {pair: contest.parity_id(*pair) for pair in pairs if pair[1] not in contest.holes}
+    for pair, parity_id in ids.items():
+        if (folder / f"{parity_id}.json").exists():
+            execution.parities[pair] = record.read(folder / f"{parity_id}.json", Parity)
+    waiting = [pair for pair in ids if pair not in execution.parities]
+    parallel = min(len(waiting), gate.side_by_side(execution.shared.threads, environment.memory_limit_bytes())) or 1
+    checks = [_check(execution, workload, arm, ids[workload, arm], parallel) for workload, arm in waiting]
+    execution.display.now("parity", 0, len(checks))
+
+    def done(parity: Parity) -> None:
+        execution.parities[parity.workload, parity.arm] = parity
+        execution.display.parity(parity)
+        execution.display.now("parity", sum(pair in execution.parities for pair in waiting), len(checks))
+
+    until_s = float("inf") if execution.deadline_s is None else execution.deadline_s
+    gate.run_all(checks, folder, execution.shared.work, parallel, until_s, done)
+
+
+def _check(execution: Execution, workload: str, arm_name: str, parity_id: str, parallel: int) -> Check:
+    contest, work = execution.contest, execution.shared.work
+    options, arm = contest.options, contest.arms[arm_name]
+    settings = {name: value for name, value in (("head", options.head), ("gate", options.gate)) if value is not None}
+    out = execution.folder / "parity" / f"{parity_id}.json"
+    command = execution.setting.parity_command(
+        interpreter(arm.framework), workload, arm.name, options.device, out.absolute(), settings
+    )
+    # A cache of its own: the measured first step must find an empty one.
+    threads = max(1, execution.shared.threads // parallel)
+    variables, _ = execution.shared.environment(arm, work / "parity" / parity_id, threads)
+    digest = contest.workloads[workload].digest()
+    return Check(parity_id, workload, arm.name, options.device, digest, command, variables)
+
+
+def run_cells(execution: Execution) -> None:
+    """Measures the missing cells in the order of the plan; those the budget cannot hold are left without a record."""
+    done = len(execution.run.plan)
+    for cell in execution.run.plan:
+        path = execution.folder / "cells" / f"{cell.id}.json"
+        if path.exists():
+            execution.add(cell, record.read(path, Cell))
+    waiting = list(runfolder.missing(execution.folder, execution.run))
+    done -= len(waiting)
+    while waiting:
+        _shorten_block(execution, waiting)
+        cell = waiting.pop(0)
+        left_s = sum(
+            execution.estimator.wall_s(other) for other in (cell, *waiting) if other.arm not in execution.contest.holes
+        )
+        if execution.deadline_s is not None:
+            left_s = min(left_s, max(0.0, execution.deadline_s - time.monotonic()))
+        execution.display.now(cell.id, done, len(execution.run.plan), left_s)
+        _run_cell(execution, cell)
+        waiting = _without_hopeless(execution, cell, waiting)
+        done += 1
+
+
+def _shorten_block(execution: Execution, waiting: list[PlannedCell]) -> None:
+    """Leaves epoch and validate out of the rest of a block that would not fit into the budget with them."""
+    block = [cell for cell in waiting if cell.block == waiting[0].block and cell.arm not in execution.contest.holes]
+    if execution.deadline_s is None or not any("epoch" in cell.phases for cell in block):
+        return
+    needed_s, left_s = sum(map(execution.estimator.wall_s, block)), execution.deadline_s - time.monotonic()
+    if needed_s <= left_s:
+        return
+    for index, cell in enumerate(waiting):
+        waiting[index] = plan.shortened(cell, execution.estimator) if cell in block else cell
+    by_id = {cell.id: cell for cell in waiting}
+    execution.update(plan=tuple(by_id.get(cell.id, cell) for cell in execution.run.plan))
+    execution.note(
+        f"block {block[0].block}: epoch and validate are left out of its last {len(block)} cells, estimated at "
+        f"{needed_s:.0f} s with them, {max(0.0, left_s):.0f} s of the budget are left"
+    )
+
+
+def _without_hopeless(execution: Execution, cell: PlannedCell, waiting: list[PlannedCell]) -> list[PlannedCell]:
+    """What is still to be measured when `cell` was the last chance its arm had on its workload."""
+    pair = cell.workload, cell.arm
+    later = [other for other in waiting if (other.workload, other.arm) == pair]
+    parity = execution.parities.get(pair)
+    refused = parity is not None and not parity.passed
+    if not later or not (refused or len(execution.failures.get(pair, ())) >= STRIKES):
+        return waiting
+    execution.update(plan=tuple(other for other in execution.run.plan if other not in later))
+    why = "it fails parity" if refused else f"{STRIKES} of its cells failed in a row"
+    execution.note(f"{cell.arm} is not tried on {cell.workload} after block {cell.block}: {why}")
+    return [other for other in waiting if other not in later]
+
+
+def _run_cell(execution: Execution, cell: PlannedCell) -> None:
+    """Measures one cell, or records why not, or leaves it for `finish` when the budget cannot hold it."""
+    contest, shared = execution.contest, execution.shared
+    prepared, pair = execution.prepared[cell.workload], (cell.workload, cell.arm)
+    if cell.arm in contest.holes:
+        execution.write(cell, launch.unmeasured(cell, prepared, shared, "hole", contest.holes[cell.arm]))
+        return
+    parity = execution.parities.get(pair)
+    if parity is not None and not parity.passed:
+        reason = f"refused to time an arm that fails parity: {parity.reason}"
+        execution.write(cell, launch.unmeasured(cell, prepared, shared, "failed", reason))
+        return
+    current = plan.with_estimate(cell, execution.estimator)
+    late = execution.deadline_s is not None and time.monotonic() + current.estimate_s > execution.deadline_s
+    if parity is None or late:
+        return
+    arm = contest.arms[cell.arm]
+    execution.write(cell, launch.measure(current, arm, prepared, shared, parity.id, execution.last_s))
+
+
+def finish(execution: Execution) -> list[Cell]:
+    """Says what the budget left out, closes the run's record, removes its working files; the records of all cells."""
+    unmeasured = runfolder.missing(execution.folder, execution.run)
+    groups = itertools.groupby(execution.run.plan, key=lambda cell: (cell.block, cell.workload))
+    kept: list[PlannedCell] = []
+    for (block, _), group in groups:
+        cells = list(group)
+        if block > 1 and all(cell in unmeasured for cell in cells):
+            continue  # a block the budget never reached is not a hole in the grid
+        kept += cells
+        for cell in cells:
+            if cell in unmeasured:
+                reason = "budget spent: by estimate it did not fit into what was left"
+                prepared = execution.prepared[cell.workload]
+                execution.write(cell, launch.unmeasured(cell, prepared, execution.shared, "hole", reason))
+    ended = (
+        f"budget spent: {len(execution.run.plan) - len(unmeasured)} of {len(execution.run.plan)} planned cells measured"
+    )
+    execution.update(
+        plan=tuple(kept),
+        finished=runfolder.now(),
+        ended_because=ended if unmeasured else "all planned cells measured",
+    )
+    shutil.rmtree(execution.shared.work, ignore_errors=True)
+    return [record.read(execution.folder / "cells" / f"{cell.id}.json", Cell) for cell in kept]

@@ -1,0 +1,89 @@
+"""The pytest plugin of the timed files: their options, their subject, and the report a cell hands back."""
+
+import dataclasses
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import record
+from bench.cell import OBSERVED_FILE, PHASE_FILE, Observed, Request
+from bench.errors import BenchError
+from bench.measure.subject import Subject, peak_memory_bytes
+from bench.process import die_with_parent
+
+FAILURE = pytest.StashKey[str]()
+SUBJECT = pytest.StashKey[Subject]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("cell", "what to measure (bench)")
+    for field in dataclasses.fields(Request):
+        default = None if field.default is dataclasses.MISSING else field.default
+        kind: Any = int if "int" in str(field.type) else str
+        group.addoption(f"--{field.name.replace('_', '-')}", dest=f"cell_{field.name}", type=kind, default=default)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    parent = config.getoption("cell_parent")
+    if parent is not None:
+        die_with_parent(parent)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:  # a framework's deprecation warning is no failure of a measurement, whatever the project says
+        item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+def pytest_benchmark_generate_machine_info() -> dict[str, str]:
+    """Short: `run.json` describes the machine, and the host's name is nobody's business."""
+    return {"python_implementation": platform.python_implementation(), "python_version": platform.python_version()}
+
+
+def pytest_benchmark_generate_commit_info() -> dict[str, str]:
+    """Empty: `run.json` names the commit."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def subject(request: pytest.FixtureRequest) -> Subject:
+    """The arm and workload of this process."""
+    options = {field.name: request.config.getoption(f"cell_{field.name}") for field in dataclasses.fields(Request)}
+    if not options["workload"] or not options["arm"]:
+        raise pytest.UsageError("name what to measure: --workload NAME --arm NAME")
+    made = Subject(Request(**options))
+    request.config.stash[SUBJECT] = made
+    return made
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    out = item.config.getoption("cell_out")
+    if out is not None:
+        Path(out, PHASE_FILE).write_text(item.name.removeprefix("test_"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    error = call.excinfo and call.excinfo.value
+    if error is not None and FAILURE not in item.config.stash:
+        lines = str(error).strip().splitlines() or [""]
+        kind = "" if isinstance(error, BenchError) else f"{type(error).__name__}: "
+        item.config.stash[FAILURE] = f"{item.name.removeprefix('test_')}: {kind}{lines[0]}"[:500]
+    return (yield)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    out, subject = session.config.getoption("cell_out"), session.config.stash.get(SUBJECT, None)
+    if out is None or subject is None:
+        return
+    opened = subject.opened
+    observed = Observed(
+        failure=session.config.stash.get(FAILURE, None),
+        threads=subject.threads,
+        versions=opened.versions() if opened else {},
+        peak_memory_bytes=peak_memory_bytes(),
+        device_peak_memory_bytes=opened.device_peak_memory_bytes() if opened else None,
+    )
+    record.write(Path(out, OBSERVED_FILE), observed)

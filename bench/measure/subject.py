@@ -1,0 +1,150 @@
+"""What one cell measures: the arm's session with its data and weights, opened once and used by every phase."""
+
+import importlib
+import math
+import os
+import time
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+import bench.data
+from bench import weights
+from bench.cell import CURVE_FILE, Request
+from bench.data.windows import Dataset, Indices
+from bench.environment import cpu_budget
+from bench.errors import BenchError
+from bench.implementation import Metrics, Session, Setup, arm, open_session
+from bench.record import CurvePoint
+from bench.workload import Workload, load
+
+STAGED_BATCHES = 16
+"""Different batches that `train_step` turns through: more than a cache of one, few enough for any device."""
+
+
+class DivergedError(BenchError):
+    """Training went to NaN or infinity: the times would be those of another computation."""
+
+
+class Subject:
+    """One session per process; `session` opens it on first use."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.arm = arm(request.arm)
+        self.threads = request.threads or cpu_budget()
+        self.times_s: dict[str, float] = {}
+        """Of the parts of getting ready, by name."""
+        self.trained: tuple[Metrics, float] | None = None
+        """Metrics and seconds of the first epoch, for its point on the curve."""
+        self._session: Session | None = None
+
+    @cached_property
+    def workload(self) -> Workload:
+        return load(self.request.workload).with_settings(head=self.request.head, gate=self.request.gate)  # type: ignore[arg-type]
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        start_s = time.perf_counter()
+        if self.request.prepared is not None:
+            found = bench.data.open_saved(Path(self.request.prepared))
+        else:
+            found = bench.data.load(self.workload, self.request.data, self.request.data_dir)
+        self.times_s["data_s"] = time.perf_counter() - start_s
+        return found
+
+    @cached_property
+    def initial_weights(self) -> weights.Weights:
+        if self.request.weights is not None:
+            return weights.load(Path(self.request.weights))
+        return weights.initial_weights(self.workload, self.request.seed)
+
+    @cached_property
+    def staged_batches(self) -> list[Indices]:
+        """Whole batches only: the short last one has a shape of its own."""
+        batches = self.train_batches(1)
+        return [batch for batch in batches if len(batch) == len(batches[0])][:STAGED_BATCHES]
+
+    def train_batches(self, epoch: int) -> list[Indices]:
+        return self.dataset.train_batches(self.request.seed, epoch)
+
+    def make_ready(self) -> None:
+        """Everything that comes before a session: data, weights and the framework's import."""
+        assert self._session is None, "measure_first_step.py must be measured before the other phases; name it first"
+        _ = self.staged_batches, self.initial_weights
+        start_s = time.perf_counter()
+        importlib.import_module(self.arm.session.partition(":")[0])
+        self.times_s["import_s"] = time.perf_counter() - start_s
+
+    def open(self) -> Session:
+        """Builds the model and puts data and weights in place; the parts' times go into `times_s`."""
+        request = self.request
+        marks_s = [time.perf_counter()]
+        setup = Setup(self.arm, self.workload, request.device, self.threads, seed=request.seed)  # type: ignore[arg-type]
+        session = open_session(setup)
+        marks_s.append(time.perf_counter())
+        session.stage(self.dataset)
+        session.stage_batches(self.staged_batches)
+        marks_s.append(time.perf_counter())
+        session.reset(self.initial_weights)
+        marks_s.append(time.perf_counter())
+        names = ("open_s", "stage_s", "reset_s")
+        self.times_s.update({name: end - begin for name, begin, end in zip(names, marks_s, marks_s[1:], strict=False)})
+        self._session = session
+        return session
+
+    @property
+    def session(self) -> Session:
+        if self._session is None:
+            self.make_ready()
+            self.open()
+        assert self._session is not None
+        return self._session
+
+    @property
+    def opened(self) -> Session | None:
+        """The session if a phase has opened one."""
+        return self._session
+
+    def warm_up_epoch(self) -> None:
+        """Compiles the epoch's and the evaluation's code for both batch shapes, then starts afresh."""
+        train, validation = self.train_batches(1), self.dataset.validation_batches()
+        self.session.reset(self.initial_weights)
+        self.session.epoch([train[0], train[-1]])
+        self.session.evaluate([validation[0], validation[-1]])
+        self.session.reset(self.initial_weights)
+
+    def check_weights(self) -> None:
+        """Raises DivergedError, naming the weight, unless all weights are finite."""
+        for name, values in self.session.get_weights().items():
+            if not np.all(np.isfinite(values)):
+                raise DivergedError(f"weight {name} of {self.arm.name} is not finite after training steps")
+
+    def check_metrics(self, what: str, metrics: Metrics) -> None:
+        """Raises DivergedError unless every metric of the workload is there and finite."""
+        for name in self.workload.metrics:
+            if not math.isfinite(metrics[name]):
+                raise DivergedError(f"{name} of {self.arm.name} is {metrics[name]} {what}")
+
+    def add_point(self, point: CurvePoint) -> None:
+        """Puts one epoch of the learning curve on disk at once, so that a killed cell keeps it."""
+        if self.request.out is None:
+            return
+        with Path(self.request.out, CURVE_FILE).open("ab") as stream:
+            stream.write(msgspec.json.encode(point) + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def peak_memory_bytes() -> int | None:
+    """Most memory this process held resident so far (VmHWM); None where the kernel does not tell.
+
+    Not ru_maxrss, which survives exec: a child of a large parent would start with its parent's peak.
+    """
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None

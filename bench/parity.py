@@ -1,0 +1,247 @@
+"""The gate: holds one arm to the float64 reference on one workload and device, in a process of its own.
+
+    python -m bench.parity --workload conv_gru --arm NAME --device cpu --out conv_gru.NAME.cpu.json
+
+Exit code 0 when it passed, 1 when a tensor failed; the record names every tensor with its error and its bound. An
+arm is held to the reference twice. In float32, as it is timed: predictions, loss, metrics, 20 training steps, and its
+own dropout masks. In float64, where rounding hides nothing: the same and every gradient.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import record, reference, weights
+from bench.data.windows import Dataset, Indices, Source
+from bench.errors import BenchError
+from bench.implementation import Arm, Arrays, Device, Precision, Session, Setup, arm, open_session
+from bench.layers import GRU, Gate
+from bench.parity_judge import Judge, describe
+from bench.parity_sampler import hold_sampler
+from bench.record import Parity, ParityCheck
+from bench.workload import Head, Reviews, Workload, load
+
+BATCH = 16
+STEPS = 20
+SEED = 20_171
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """The largest error allowed of each kind of quantity: max|a-b| / max|b| over a tensor, b the reference's."""
+
+    values: float
+    """Predictions and losses."""
+    gradients: float | None
+    """None: gradients are not held to a bound of their own in this precision."""
+    weights: float
+    """Weights after 20 RMSprop steps."""
+    metrics: float
+    """Means over an epoch or an evaluation."""
+
+
+BOUNDS: dict[Precision, Bounds] = {
+    # float64 rounds at 1.1e-16; sums of up to 494 x 896 terms in another order lose some six digits of that at the
+    # worst, and 20 updates one more. A wrong formula shows from 1e-6 upwards: the bounds stand clear of both.
+    "float64": Bounds(values=1e-9, gradients=1e-9, weights=1e-8, metrics=1e-9),
+    # float32 rounds at 6e-8 and the same sums lose two digits. Weights: a rounding may turn the sign of one error of
+    # the batch, or the place of one maximum, and the 20 steps carry that on.
+    "float32": Bounds(values=1e-5, gradients=None, weights=3e-3, metrics=1e-4),
+}
+
+
+def judge(contestant: Arm, workload: Workload, device: Device, threads: int, *, full: bool) -> list[ParityCheck]:
+    """Every check of one arm on one workload, float32 first.
+
+    The order matters where a 64-bit mode is process-wide: once it is on, a float32 session would not be the timed one.
+    """
+    short = workload if full else shortened(workload)
+    plan: list[tuple[Precision, Workload]] = [("float32", workload), ("float64", short)]
+    if workload.masks(BATCH):
+        plan.append(("float64", short.without_dropout()))
+    checks: list[ParityCheck] = []
+    for precision, variant in plan:
+        judgement = Judge(precision)
+        session = open_session(Setup(contestant, variant, device, threads, precision, SEED))
+        hold_session(judgement, session, variant)
+        if precision == "float32" and variant.masks(BATCH):
+            hold_sampler(judgement, session, variant, problem(variant).batch(0)[0], start_weights(variant))
+        checks += judgement.checks
+    return checks
+
+
+def hold_session(judgement: Judge, session: Session, workload: Workload) -> None:
+    """Holds shapes, predictions, loss, gradients, training and evaluation of an open session to the reference."""
+    bounds = BOUNDS[judgement.precision]
+    data, start = problem(workload), start_weights(workload)
+    masks = weights.sample_masks(workload, BATCH, SEED) or None
+    spec = [(row.name, row.output_shape, row.parameters) for row in workload.summary()]
+    found = [(name, tuple(shape), count) for name, shape, count in session.summary()]
+    judgement.state("layer names, shapes and parameter counts", 0.0 if found == spec else np.inf, 0.0)
+
+    session.reset(start)
+    inputs, targets = data.batch(0)
+    evaluated = reference.forward(workload, start, inputs)
+    judgement.hold("predictions in evaluation", session.predict(inputs), evaluated, bounds.values)
+    session.set_masks(masks)
+    expected, loss, gradients = reference.loss_and_gradients(workload, start, inputs, targets, masks)
+    predictions, actual_loss, actual = session.loss_and_gradients(inputs, targets)
+    judgement.hold("predictions in training", predictions, expected, bounds.values)
+    judgement.hold("loss", actual_loss, loss, bounds.values)
+    if bounds.gradients is not None:
+        judgement.hold_all("gradient", actual, gradients, bounds.gradients)
+
+    trained, means = reference_epoch(workload, start, data, masks)
+    session.stage(data.dataset)
+    session.stage_batches(data.batches)
+    session.reset(start)
+    for number in range(STEPS):
+        session.train_step(number)
+    session.synchronise()
+    judgement.hold_all("weights after 20 steps,", session.get_weights(), trained, bounds.weights)
+    session.reset(start)
+    epoch = session.epoch(data.batches)
+    judgement.hold_all("weights after an epoch,", session.get_weights(), trained, bounds.weights)
+    judgement.hold_all("training", _arrays(epoch), _arrays(means), bounds.metrics)
+
+    session.set_masks(None)
+    session.reset(start)
+    ragged = [*data.batches, data.batches[0][: BATCH // 2]]  # a short last batch must not weigh like a whole one
+    picked = np.concatenate(ragged)
+    everything, labels = data.dataset.gather(picked)
+    expected_metrics = reference.metrics(workload, reference.forward(workload, start, everything), labels)
+    judgement.hold_all("evaluation", _arrays(session.evaluate(ragged)), _arrays(expected_metrics), bounds.metrics)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A small data set of the workload's shape, and the batches to train on."""
+
+    dataset: Dataset
+    batches: Sequence[Indices]
+
+    def batch(self, number: int) -> tuple[NDArray[np.generic], NDArray[np.floating]]:
+        """Inputs and targets of one batch."""
+        return self.dataset.gather(self.batches[number])
+
+
+def problem(workload: Workload) -> Problem:
+    """Made-up data that reaches what real data reaches: padding in front, repeated tokens, targets of both signs."""
+    random = np.random.RandomState([SEED, 1])
+    source = Source("synthetic", "made up for the parity gate", ())
+    if isinstance(workload.data, Reviews):
+        rows = STEPS * BATCH
+        tokens = random.zipf(1.3, size=(rows, workload.data.time_steps)) % workload.data.vocabulary
+        lengths = random.randint(workload.data.time_steps // 10, 2 * workload.data.time_steps, size=rows)
+        tokens[np.arange(workload.data.time_steps) < workload.data.time_steps - lengths[:, None]] = 0
+        labels = random.randint(0, 2, size=rows).astype(np.float32)
+        dataset = Dataset(source, tokens.astype(np.int32), labels, None, {"train": (0, rows)}, BATCH, STEPS)
+        order = np.arange(rows, dtype=np.int32)
+    else:
+        series = workload.data
+        rows = series.lookback + 500
+        # independent readings, not a smooth curve: neighbouring windows then pull the gradients different ways
+        readings = random.standard_normal((rows, series.features)).astype(np.float32)
+        targets = random.standard_normal(rows).astype(np.float32)
+        offsets = np.arange(-series.lookback, 0, series.step, dtype=np.int32)
+        dataset = Dataset(source, readings, targets, offsets, {"train": (series.lookback, rows)}, BATCH, STEPS)
+        order = random.randint(series.lookback, rows, size=STEPS * BATCH, dtype=np.int32)
+    return Problem(dataset, np.split(order, STEPS))
+
+
+def start_weights(workload: Workload) -> dict[str, NDArray[np.float32]]:
+    """Initial weights with random biases: at zero, a bias in the wrong place would not show."""
+    start = weights.initial_weights(workload, SEED)
+    random = np.random.RandomState([SEED, 2])
+    for name, value in start.items():
+        if name.endswith(".bias"):
+            value += random.uniform(-0.1, 0.1, value.shape).astype(np.float32)
+    if workload.head == "as_published":  # outputs inside (0, 1), where this head has a gradient at all
+        start[f"{workload.layers[-1].name}.bias"] += np.float32(0.5)
+    return start
+
+
+def reference_epoch(
+    workload: Workload, start: Arrays, data: Problem, masks: Arrays | None
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
+    """The reference's weights after the problem's batches, and the means of its metrics while it trained."""
+    trained = {name: value.astype(np.float64) for name, value in start.items()}
+    squares = {name: np.zeros_like(value) for name, value in trained.items()}
+    totals = dict.fromkeys(workload.metrics, 0.0)
+    for number in range(len(data.batches)):
+        inputs, targets = data.batch(number)
+        predictions, _, gradients = reference.loss_and_gradients(workload, trained, inputs, targets, masks)
+        for name, value in reference.metrics(workload, predictions, targets).items():
+            totals[name] += value / len(data.batches)
+        trained, squares = reference.rmsprop_step(workload.optimizer, trained, squares, gradients)
+    return trained, totals
+
+
+def shortened(workload: Workload) -> Workload:
+    """A recurrent workload over a third of its time steps; any other as it is.
+
+    The recurrence is one formula repeated: what 74 steps show in float64, 21 show too, and a compiler that unrolls
+    them is done in a quarter of the time. `--full` and the float32 checks leave nothing out.
+    """
+    recurrent = any(isinstance(layer, GRU) for layer in workload.layers)
+    if not recurrent or isinstance(workload.data, Reviews):
+        return workload
+    series = dataclasses.replace(workload.data, lookback=workload.data.time_steps // 3 * workload.data.step)
+    return dataclasses.replace(workload, data=series)
+
+
+def _arrays(metrics: dict[str, float]) -> Arrays:
+    return {name: np.asarray(value) for name, value in metrics.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the gate for one arm and writes its record; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.parity")
+    parser.add_argument("--workload", required=True)
+    parser.add_argument("--arm", required=True)
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--head", choices=get_args(Head))
+    parser.add_argument("--gate", choices=get_args(Gate))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--full", action="store_true", help="float64 over all time steps of a recurrent workload too")
+    parser.add_argument("--out", type=Path, required=True, help="file of the parity record, named after its id")
+    options = parser.parse_args(arguments)
+    started = time.perf_counter()
+    try:
+        workload = load(options.workload).with_settings(head=options.head, gate=options.gate)
+        checks = judge(arm(options.arm), workload, options.device, options.threads, full=options.full)
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    failed = next((check for check in checks if not check.passed), None)
+    notes = []
+    if not options.full and shortened(workload) != workload:
+        notes.append(f"float64 over {shortened(workload).data.time_steps} of {workload.data.time_steps} time steps")
+    verdict = Parity(
+        schema=record.SCHEMA,
+        id=options.out.stem,
+        workload=workload.name,
+        arm=options.arm,
+        device=options.device,
+        digest=workload.digest(),
+        passed=failed is None,
+        reason=None if failed is None else describe(failed),
+        checks=tuple(checks),
+        notes=tuple(notes),
+        wall_s=time.perf_counter() - started,
+    )
+    record.write(options.out, verdict)
+    worst = max(checks, key=lambda check: check.error / check.bound if check.bound else check.error)
+    print(f"{verdict.id}: {'passed' if verdict.passed else verdict.reason}; nearest to its bound: {describe(worst)}")
+    return 0 if verdict.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

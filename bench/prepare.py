@@ -1,0 +1,53 @@
+"""Data and initial weights of a run: made once, before any process that measures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import bench.data
+from bench import cost, record, weights
+from bench.data.windows import Dataset, naive_loss
+from bench.launch import Prepared
+from bench.plan import Contest
+from bench.progress import Display
+from bench.workload import Workload
+
+
+def prepare(ready: Contest, work: Path, display: Display) -> tuple[Mapping[str, Prepared], dict[str, record.Workload]]:
+    """Saves every workload's data and weights under `work`; where they are, and what the run remembers of them.
+
+    A UsageError or MachineError when the data asked for cannot be had: nothing was measured yet.
+    """
+    options = ready.options
+    prepared, remembered = {}, {}
+    for done, (name, spec) in enumerate(ready.workloads.items()):
+        display.now(f"data of {name}", done, len(ready.workloads))
+        dataset = bench.data.load(spec, options.data, options.data_dir)
+        display.say(f"{name}: {dataset.source.description}")
+        folder = work / "data" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        bench.data.save(dataset, folder)
+        weights_file = folder / "weights.npz"
+        weights.save(weights_file, weights.initial_weights(spec, options.seed))
+        prepared[name] = Prepared(spec.digest(), dataset.source.identity, folder, weights_file)
+        remembered[name] = _remembered(spec, dataset)
+    return prepared, remembered
+
+
+def _remembered(spec: Workload, dataset: Dataset) -> record.Workload:
+    return record.Workload(
+        title=spec.title,
+        digest=spec.digest(),
+        head=spec.head,
+        metrics=spec.metrics,
+        input_shape=spec.input_shape,
+        layers=tuple((row.name, row.kind, row.output_shape, row.parameters) for row in spec.summary()),
+        parameters=spec.parameters,
+        batch_size=spec.batch_size,
+        steps_per_epoch=spec.steps_per_epoch,
+        epochs=spec.epochs,
+        flops_per_step=cost.training_flops(spec),
+        bytes_per_step=cost.training_bytes(spec),
+        optimizer=str(spec.optimizer),
+        data=dataset.source,
+        naive_loss=naive_loss(dataset),
+    )

@@ -1,0 +1,143 @@
+"""Child processes in groups of their own: started, waited for without polling, and ended whole.
+
+Linux only: process file descriptors and the parent-death signal.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+TAIL_LINES = 40
+TAIL_BYTES = 16_384
+
+
+@dataclass(frozen=True)
+class Child:
+    """A running process and where its output goes."""
+
+    popen: "subprocess.Popen[bytes]"
+    output: Path
+    started_s: float
+    """Of the monotonic clock."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended."""
+
+    returncode: int
+    """Negative: the signal that ended it."""
+    killed: bool
+    """By this module, because its time was up."""
+    wall_s: float
+
+
+def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, output: Path) -> Child:
+    """Starts `command` in `folder` as leader of a new session; standard output and error go to `output`."""
+    with output.open("wb") as stream:
+        started_s = time.monotonic()
+        popen = subprocess.Popen(  # noqa: S603 (no shell; the command is the suite's own)
+            command,
+            env=dict(environment),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Child(popen, output, started_s)
+
+
+def first_ended(children: Sequence[Child], until_s: float) -> Child | None:
+    """Sleeps until one of the children has ended, or until `until_s` of the monotonic clock: then None."""
+    poll = select.poll()
+    by_descriptor: dict[int, Child] = {}
+    try:
+        for child in children:
+            descriptor = os.pidfd_open(child.popen.pid)
+            by_descriptor[descriptor] = child
+            poll.register(descriptor, select.POLLIN)
+        ready = poll.poll(max(0.0, until_s - time.monotonic()) * 1000)
+        return by_descriptor[ready[0][0]] if ready else None
+    finally:
+        for descriptor in by_descriptor:
+            os.close(descriptor)
+
+
+def end(child: Child) -> Ended:
+    """Ends the child if it still runs, with everything it started, and collects it."""
+    # A leader that has ended stays a zombie until it is waited for, so its number cannot belong to another group yet.
+    running = os.waitid(os.P_PID, child.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    stray = _descendants(child.popen.pid)
+    try:
+        os.killpg(child.popen.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        running = False
+    returncode = child.popen.wait()
+    wall_s = time.monotonic() - child.started_s
+    for process in stray:  # those that made a session of their own
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    return Ended(returncode, running, wall_s)
+
+
+def run(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, output: Path, limit_s: float) -> Ended:
+    """Starts `command`, waits for it at most `limit_s`, and ends it whatever happens."""
+    child = start(command, environment=environment, folder=folder, output=output)
+    try:
+        first_ended([child], child.started_s + limit_s)
+    finally:
+        ended = end(child)
+    return ended
+
+
+def tail(output: Path) -> str:
+    """The last lines of a child's output."""
+    with output.open("rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, stream.tell() - TAIL_BYTES))
+        text = stream.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-TAIL_LINES:])
+
+
+def last_word(output: Path) -> str:
+    """The line of a child's output that most likely says why it ended: the last that names an error, else the last."""
+    lines = [line.removeprefix("E ").strip() for line in tail(output).splitlines() if line.strip()] or ["no output"]
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1])[:300]
+
+
+def signal_name(returncode: int) -> str | None:
+    """`SIGSEGV` for -11; None for a process that ended by itself."""
+    if returncode >= 0:
+        return None
+    try:
+        return signal.Signals(-returncode).name
+    except ValueError:
+        return f"signal {-returncode}"
+
+
+def die_with_parent(parent: int) -> None:
+    """Asks the kernel to end this process when `parent`, which started it, is gone. Call it first thing in a child."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:  # it was gone before the kernel knew what to do about it
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []

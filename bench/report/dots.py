@@ -1,0 +1,100 @@
+"""Throughput and epoch time of one contest: a marker per block, a bar at the median, ranked, holes with their reason.
+
+The data behind each figure is in the run's CSV files. Every function returns a Figure made under `style.context()`,
+or None where nothing was measured.
+"""
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from bench.report.markdown import number
+from bench.report.style import GREY, WIDTH_IN, Look, heading, label, marks
+from bench.report.summary import Contest, by_block
+from bench.stats import Spread, median
+
+
+def throughput(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
+    """Samples per second of the training step, fastest arm on top."""
+    return _dots(
+        contest,
+        looks,
+        {arm.arm: arm.throughput for arm in contest.arms},
+        "train_step",
+        "throughput_samples_per_s",
+        subject="training throughput",
+        axis="samples per second, one training step on staged batches (more is faster)",
+    )
+
+
+def epoch_time(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
+    """Seconds of one training epoch, the way a user of the framework trains, fastest arm on top."""
+    steps = contest.cut_epoch_steps or contest.spec.steps_per_epoch
+    return _dots(
+        contest,
+        looks,
+        {arm.arm: arm.epoch_s for arm in contest.arms},
+        contest.epoch_phase,
+        "seconds",
+        subject="training epoch",
+        axis=f"seconds per epoch of {steps:,} steps, the high-level loop included (less is faster)",
+    )
+
+
+def _dots(
+    contest: Contest,
+    looks: Mapping[str, Look],
+    spreads: Mapping[str, Spread | None],
+    phase: str,
+    column: str,
+    *,
+    subject: str,
+    axis: str,
+) -> Figure | None:
+    measured = {arm: spread for arm, spread in spreads.items() if spread}
+    if not measured:
+        return None
+    ranked = sorted(measured, key=lambda arm: measured[arm].median, reverse=column != "seconds")
+    best = measured[ranked[0]].median
+    rows = ranked + [arm for arm in spreads if arm not in measured]
+    above, below, row = 0.86, 0.58, 0.43
+    height = above + below + row * len(rows)
+    figure = Figure(figsize=(WIDTH_IN, height))
+    axes = figure.add_axes((0.25, below / height, 0.56, row * len(rows) / height))
+    for place, arm in enumerate(rows):
+        if arm in measured:
+            blocks = by_block(contest.rounds, arm, phase, column)
+            _row(axes, place, looks[arm], measured[arm], [median(values) for values in blocks.values()])
+            _beside(
+                axes, place, number(measured[arm].median), f"{measured[arm].median / best:.2f}", measured[arm].blocks
+            )
+        else:
+            why = next(entry.unmeasured for entry in contest.arms if entry.arm == arm) or "not measured in this phase"
+            where = axes.get_yaxis_transform()
+            axes.text(0.01, place, label(why, 74), transform=where, va="center", color=GREY, fontsize=8, style="italic")
+    _beside(axes, -0.68, "median", "ratio", "blocks", color="#555555", fontsize=8.5)
+    axes.set_yticks(range(len(rows)), [label(arm) for arm in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(0, max(spread.high for spread in measured.values()) * 1.04)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(axis)
+    heading(figure, contest, subject, "markers: median of each block, bar: median of the blocks")
+    return figure
+
+
+def _row(axes: Axes, place: int, look: Look, spread: Spread, blocks: list[float]) -> None:
+    axes.plot([0, spread.median], [place, place], color=look.colour, linewidth=1.2, alpha=0.35, zorder=1)
+    axes.plot([spread.median] * 2, [place - 0.42, place + 0.42], color="#222222", linewidth=1.5, zorder=2)
+    lanes = [place + 0.62 * ((block + 0.5) / len(blocks) - 0.5) for block in range(len(blocks))]
+    marks(axes, blocks, lanes, look, size=5, zorder=3)
+
+
+def _beside(axes: Axes, place: float, *columns: object, color: str = "black", fontsize: float = 9.5) -> None:
+    for x, value in zip((1.12, 1.22, 1.32), columns, strict=True):
+        where = axes.get_yaxis_transform()
+        axes.text(x, place, str(value), transform=where, va="center", ha="right", color=color, fontsize=fontsize)

@@ -1,0 +1,106 @@
+"""Reads a run folder: what can be trusted, and what had to be set aside with the reason."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import record
+from bench.errors import UsageError
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A file of the run that no figure is made from."""
+
+    file: str
+    """Relative to the run folder."""
+    cell: str
+    """Id of the cell or parity record it should hold."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The records of one run, cells in the order workload, device, block, arm."""
+
+    run: record.Run
+    cells: tuple[record.Cell, ...]
+    parities: tuple[record.Parity, ...]
+    set_aside: tuple[SetAside, ...]
+
+    def missing(self) -> tuple[record.PlannedCell, ...]:
+        """Planned cells that left no file at all, in the order of the plan."""
+        known = {cell.id for cell in self.cells} | {entry.cell for entry in self.set_aside}
+        return tuple(planned for planned in self.run.plan if planned.id not in known)
+
+    def contests(self) -> tuple[tuple[str, str], ...]:
+        """Workload and device of every comparison, in the order of the run's workloads."""
+        devices = {(planned.workload, planned.device) for planned in self.run.plan}
+        devices |= {(cell.workload, cell.device) for cell in self.cells}
+        return tuple(
+            (workload, device)
+            for workload in self.run.workloads
+            for device in sorted({device for name, device in devices if name == workload} or {self.run.device})
+        )
+
+
+def load(path: Path) -> Folder:
+    """Reads `path`; a UsageError when `run.json` cannot be used. Any other unusable file is set aside, not fatal."""
+    run = record.read(path / "run.json", record.Run)
+    for planned in run.plan:
+        if planned.workload not in run.workloads or planned.arm not in run.arms:
+            raise UsageError(
+                f"{path / 'run.json'}: plans cell {planned.id!r} of a workload or arm that it does not list"
+            )
+    set_aside: list[SetAside] = []
+    cells = _read_all(path / "cells", record.Cell, run, set_aside)
+    parities = _read_all(path / "parity", record.Parity, run, set_aside)
+    workloads, arms = list(run.workloads), list(run.arms)
+
+    def order(entry: record.Cell | record.Parity) -> tuple[Any, ...]:
+        block = entry.block if isinstance(entry, record.Cell) else 0
+        return workloads.index(entry.workload), entry.device, block, arms.index(entry.arm), entry.id
+
+    return Folder(run, tuple(sorted(cells, key=order)), tuple(sorted(parities, key=order)), tuple(set_aside))
+
+
+def _read_all(
+    folder: Path, kind: type[record.Record], run: record.Run, set_aside: list[SetAside]
+) -> list[record.Record]:
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        reason = None
+        try:
+            value = record.read(path, kind)
+            reason = _unusable(value, run)
+        except UsageError as error:
+            reason = str(error).replace(f"{path}: ", "")
+        if reason is None:
+            found.append(value)
+        else:
+            set_aside.append(SetAside(f"{folder.name}/{path.name}", path.stem, reason))
+    return found
+
+
+def _unusable(value: Any, run: record.Run) -> str | None:
+    """Why a record that can be read may not enter this run's figures."""
+    if value.workload not in run.workloads or value.arm not in run.arms:
+        return f"is of workload {value.workload!r} and arm {value.arm!r}, which this run does not have"
+    workload = run.workloads[value.workload]
+    if value.digest != workload.digest:
+        return f"has workload digest {value.digest}, the run has {workload.digest}: the results are not comparable"
+    if isinstance(value, record.Parity):
+        return None
+    if value.data_identity != workload.data.identity:
+        return f"was measured on {value.data_identity} data, the run says {workload.data.identity}"
+    try:
+        whole = all(
+            phase.steps_per_round >= 1
+            and phase.samples_per_round >= 1
+            and all(0 < s < math.inf for s in phase.rounds_s)
+            for phase in record.phases(value).values()
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        return f"holds rounds in an unknown form ({type(error).__name__}: {error}); delete it and resume the run"
+    return None if whole else "holds a round of no steps or of no time; delete it and resume the run"

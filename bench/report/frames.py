@@ -1,0 +1,157 @@
+"""The two tables behind everything in a report, as pandas frames and as the CSV files of the run.
+
+`measurements.csv`: one row per cell, phase and round, raw. A cell without rounds (hole, failed, missing,
+unreadable) is one row with empty figures.
+
+run, workload, arm, device, block    what was measured, in which block (numbered from 1)
+phase                                first_step, train_step, epoch or validate
+round                                number of the timed region in its phase, from 1
+warmup                               1 for a warm-up round (kept, not counted), else 0
+seconds                              of the whole round
+steps, samples                       in the round
+step_time_s                          seconds / steps
+throughput_samples_per_s             samples / seconds
+status                               ok, failed, hole, missing (planned, no file) or unreadable (file set aside)
+reason                               one line for every status but ok
+data_identity                        genuine, equivalent, other or synthetic
+cell                                 id of the cell, name of its file in `cells/`
+
+`curves.csv`: one row per cell, epoch, split and metric.
+
+run, workload, arm, device, block    as above
+epoch                                from 1
+split                                train (training mode, mean over the epoch) or validation
+metric, value                        loss, accuracy, …
+train_s, validate_s                  seconds of that epoch's training and of its validation
+status, cell                         as above
+
+Text that a spreadsheet would take for a formula gets a leading apostrophe.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from bench import record
+from bench.report.folder import Folder
+
+MEASUREMENTS = {
+    "run": "str",
+    "workload": "str",
+    "arm": "str",
+    "device": "str",
+    "block": "Int64",
+    "phase": "str",
+    "round": "Int64",
+    "warmup": "Int64",
+    "seconds": "float64",
+    "steps": "Int64",
+    "samples": "Int64",
+    "step_time_s": "float64",
+    "throughput_samples_per_s": "float64",
+    "status": "str",
+    "reason": "str",
+    "data_identity": "str",
+    "cell": "str",
+}
+CURVES = {
+    "run": "str",
+    "workload": "str",
+    "arm": "str",
+    "device": "str",
+    "block": "Int64",
+    "epoch": "Int64",
+    "split": "str",
+    "metric": "str",
+    "value": "float64",
+    "train_s": "float64",
+    "validate_s": "float64",
+    "status": "str",
+    "cell": "str",
+}
+
+
+def measurements(folder: Folder) -> pd.DataFrame:
+    """Every round of every cell, columns as documented above."""
+    rows: list[dict[str, Any]] = []
+    for cell in folder.cells:
+        base = _base(folder, cell) | {"status": cell.status, "reason": cell.reason or ""}
+        rounds = [
+            {
+                **base,
+                "phase": phase.name,
+                "round": number,
+                "warmup": int(number <= phase.warmup_rounds),
+                "seconds": seconds,
+                "steps": phase.steps_per_round,
+                "samples": phase.samples_per_round,
+                "step_time_s": seconds / phase.steps_per_round,
+                "throughput_samples_per_s": phase.samples_per_round / seconds,
+            }
+            for phase in record.phases(cell).values()
+            for number, seconds in enumerate(phase.rounds_s, start=1)
+        ]
+        rows += rounds or [base]
+    planned = {entry.id: entry for entry in folder.run.plan}
+    for entry in folder.set_aside:
+        if entry.file.startswith("cells/"):
+            known = _base(folder, planned[entry.cell]) if entry.cell in planned else {"cell": entry.cell}
+            rows.append({**known, "run": folder.run.id, "status": "unreadable", "reason": entry.reason})
+    rows += [
+        _base(folder, cell) | {"status": "missing", "reason": folder.run.arms[cell.arm].hole or "planned, not measured"}
+        for cell in folder.missing()
+    ]
+    return _frame(rows, MEASUREMENTS)
+
+
+def curves(folder: Folder) -> pd.DataFrame:
+    """Every point of every learning curve, columns as documented above."""
+    rows = [
+        {
+            **_base(folder, cell),
+            "status": cell.status,
+            "epoch": point.epoch,
+            "split": split,
+            "metric": metric,
+            "value": value,
+            "train_s": point.train_s,
+            "validate_s": point.validate_s,
+        }
+        for cell in folder.cells
+        for point in cell.curve
+        for split, metrics in (("train", point.train), ("validation", point.validation))
+        for metric, value in metrics.items()
+    ]
+    return _frame(rows, CURVES)
+
+
+def to_csv(frame: pd.DataFrame) -> bytes:
+    """The frame as CSV: floats so that they read back equal, text that no spreadsheet runs as a formula."""
+    shown = frame.copy()
+    for column in shown.columns:
+        if pd.api.types.is_string_dtype(shown[column]):
+            shown[column] = shown[column].map(_harmless)
+    return shown.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _harmless(value: str) -> str:
+    return "'" + value if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
+
+
+def _base(folder: Folder, cell: record.Cell | record.PlannedCell) -> dict[str, Any]:
+    return {
+        "run": folder.run.id,
+        "workload": cell.workload,
+        "arm": cell.arm,
+        "device": cell.device,
+        "block": cell.block,
+        "data_identity": folder.run.workloads[cell.workload].data.identity,
+        "cell": cell.id,
+    }
+
+
+def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(columns), dtype=object)
+    texts = [name for name, dtype in columns.items() if dtype == "str"]
+    frame[texts] = frame[texts].fillna("")
+    return frame.astype(columns)

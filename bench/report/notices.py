@@ -1,0 +1,117 @@
+"""What a reader must know before any figure: everything about a run that makes it less than it could be."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable
+
+from bench.report.folder import Folder
+from bench.report.markdown import code, number, short, text
+from bench.report.summary import Contest
+
+SHOWN = 8
+"""Reasons of one kind at the top of a report; the section on cells and the CSV file have all."""
+
+
+def notices(folder: Folder, contests: Iterable[Contest]) -> list[str]:
+    """Markdown lines, the gravest first; none for a whole run on genuine data."""
+    found = [*_data(folder), *_cells(folder), *_holes(folder), *_course(folder)]
+    single = [contest for contest in contests if {arm.step_s.blocks for arm in contest.ranked if arm.step_s} == {1}]
+    if single:
+        found.append(
+            f"**One block** ({_names(contest.workload for contest in single)}): without a second one nothing is known "
+            "of this machine's noise, and small differences mean nothing."
+        )
+    return found
+
+
+def _data(folder: Folder) -> list[str]:
+    found = []
+    for identity, sentence in (
+        (
+            "synthetic",
+            "**Synthetic data** ({}): made by the suite itself. Losses and accuracies on it cannot be compared with "
+            "published ones, which are left out.",
+        ),
+        (
+            "other",
+            "**Another year's data** ({}): real, but not the data of the published figures, which are left out; what "
+            "is said about learning holds for this data.",
+        ),
+    ):
+        names = [name for name, workload in folder.run.workloads.items() if workload.data.identity == identity]
+        if names:
+            found.append(sentence.format(_names(names)))
+    return found
+
+
+def _cells(folder: Folder) -> list[str]:
+    failed = [cell for cell in folder.cells if cell.status == "failed"]
+    found = _grouped(
+        f"**{_count(failed, 'cell')} failed**", ((f"{cell.workload}, {cell.arm}", cell.reason or "") for cell in failed)
+    )
+    parities = [parity for parity in folder.parities if not parity.passed]
+    found += _grouped(
+        "**Parity failed**: these arms do not compute the reference's numbers and were not timed",
+        ((f"{parity.workload}, {parity.arm}", parity.reason or "") for parity in parities),
+    )
+    found += _grouped(
+        f"**{_count(folder.set_aside, 'file')} set aside**, unreadable or not of this run; no figure is made from them",
+        ((entry.file, entry.reason) for entry in folder.set_aside),
+    )
+    missing = [cell for cell in folder.missing() if not folder.run.arms[cell.arm].hole]
+    if missing:
+        found.append(
+            f"**{_count(missing, 'planned cell')} of {len(folder.run.plan)} not measured**: "
+            f"{code(f'bench run --resume {shlex.quote(folder.run.id)}')} measures them."
+        )
+    return found
+
+
+def _holes(folder: Folder) -> list[str]:
+    holes = [(name, arm.hole) for name, arm in folder.run.arms.items() if arm.hole]
+    known = {reason for _, reason in holes}
+    holes += [
+        (f"{cell.workload}, {cell.arm}", cell.reason or "")
+        for cell in folder.cells
+        if cell.status == "hole" and cell.reason not in known
+    ]
+    return _grouped("**Holes**: what could not be tried on this machine", holes)
+
+
+def _course(folder: Folder) -> list[str]:
+    run, found = folder.run, []
+    if run.finished is None:
+        because = f" ({text(run.ended_because)})" if run.ended_because else ""
+        found.append(f"**The run is not finished**{because}: it goes on, or was interrupted and can be resumed.")
+    elif run.ended_because and "budget" in run.ended_because:
+        budget = f" of {number(run.budget_s)} s" if run.budget_s else ""
+        found.append(f"**The budget**{budget} decided when the run ended: {text(run.ended_because)}.")
+    git = run.environment.get("git")
+    if isinstance(git, dict) and git.get("dirty"):
+        found.append(
+            f"**Changed code**: the checkout differed from commit {text(git.get('commit'))}, so that nobody else can "
+            "run the same."
+        )
+    return found
+
+
+def _grouped(heading: str, entries: Iterable[tuple[str, str]]) -> list[str]:
+    """One line for the heading, one below it for each different reason."""
+    counts = Counter(entries)
+    if not counts:
+        return []
+    lines = [
+        f"  - {text(what)}: {text(reason)}" + (f" ({times} times)" if times > 1 else "")
+        for (what, reason), times in list(counts.items())[:SHOWN]
+    ]
+    more = [f"  - and {len(counts) - SHOWN} more, in the section on cells"] if len(counts) > SHOWN else []
+    return ["\n".join([f"{heading}:", *lines, *more])]
+
+
+def _count(entries: Iterable[object], noun: str) -> str:
+    number_of = len(list(entries))
+    return f"{number_of} {noun}" + ("" if number_of == 1 else "s")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(map(short, names))

@@ -1,0 +1,121 @@
+"""The folder of a run: made new or taken up again, locked against a second runner, checked before measuring."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from bench import record
+from bench.errors import UsageError
+
+CACHE_SPACE_BYTES = 1_000_000_000  # prepared data and compile caches of one run, with room to spare
+SAME = ("code_digest", "interpreters", "cpu", "cpu_budget", "gpus")
+"""What of the environment must not change within a run."""
+RESULT_SPACE_BYTES = 50_000_000  # a quick run is about 5 MB; figures and another run's worth of room
+
+
+def now() -> str:
+    """UTC, ISO 8601, in seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new_id() -> str:
+    """A run's name: sorts by time, unique."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def cache_root() -> Path:
+    """`BENCH_CACHE_DIR`, else the user's cache folder."""
+    return Path(os.environ.get("BENCH_CACHE_DIR") or platformdirs.user_cache_dir("bench")).absolute()
+
+
+def work_folder(run_id: str) -> Path:
+    """Where a run keeps what is no result: prepared data, compile caches, what cells hand back."""
+    return cache_root() / "runs" / run_id
+
+
+def check_writable(out: Path) -> None:
+    """Raises a UsageError unless results can be written to `out` and working files to the cache."""
+    for name, folder, needed in (
+        ("--out", out, RESULT_SPACE_BYTES),
+        ("BENCH_CACHE_DIR", cache_root(), CACHE_SPACE_BYTES),
+    ):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable-") as probe:
+                probe.write(b"x")
+                probe.flush()
+        except OSError as error:
+            raise UsageError(
+                f"{name} {folder}: cannot be written ({error.strerror}); name a folder that can"
+            ) from error
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise UsageError(
+                f"{name} {folder}: {free / 1e6:.0f} MB of disk are free, {needed / 1e6:.0f} MB needed; "
+                "free some or name another folder"
+            )
+
+
+def create(out: Path, run: record.Run) -> Path:
+    """Makes `out/<run id>` with the plan in it."""
+    folder = out / run.id
+    folder.mkdir()
+    for name in ("cells", "parity"):
+        (folder / name).mkdir()
+    record.write(folder / "run.json", run)
+    return folder
+
+
+def find(run: str, out: Path) -> Path:
+    """The folder that `--resume` or `bench report` names: a path, or an id under `out`."""
+    for folder in (Path(run), out / run):
+        if (folder / "run.json").is_file():
+            return folder
+    raise UsageError(f"{run}: no run there ({Path(run) / 'run.json'} and {out / run / 'run.json'} are missing)")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a second runner out of the folder; the lock goes with the process, however it ends."""
+    descriptor = os.open(folder, os.O_RDONLY)  # the folder itself: no lock file to leave behind
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise UsageError(f"{folder}: another bench is measuring into it; wait for it or start a new run") from error
+    finally:
+        os.close(descriptor)
+
+
+def missing(folder: Path, run: record.Run) -> tuple[record.PlannedCell, ...]:
+    """The planned cells without a file, in the order of the plan; what a killed runner half wrote is swept away."""
+    for left in folder.glob("*/.*.json.*"):
+        left.unlink()
+    return tuple(cell for cell in run.plan if not (folder / "cells" / f"{cell.id}.json").exists())
+
+
+def check_same(run: record.Run, workloads: Mapping[str, record.Workload], environment: Mapping[str, Any]) -> None:
+    """Raises a UsageError naming what has changed since `run` began, so that its cells would not be comparable."""
+    changed = []
+    for name, stored in run.workloads.items():
+        found = workloads[name]
+        if found.digest != stored.digest:
+            changed.append(f"workload {name} has digest {found.digest}, the run has {stored.digest}")
+        if found.data != stored.data:
+            changed.append(f"the data of {name} is '{found.data.description}', the run has '{stored.data.description}'")
+    for key in SAME:
+        now, then = (json.loads(json.dumps(entry.get(key))) for entry in (environment, run.environment))
+        if now != then:
+            changed.append(f"{key} is {now!r}, the run has {then!r}")
+    if changed:
+        raise UsageError(f"--resume {run.id}: cannot be completed, {'; '.join(changed)}; start a new run")

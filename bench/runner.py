@@ -1,0 +1,190 @@
+"""One run from its options to its report: new or taken up again.
+
+Nothing here measures. A failing cell is a recorded result and the rest goes on; whatever ends the run, what was
+measured stays, and `resume` measures exactly what is missing.
+"""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from bench import environment, execution, gate, gpu, interpreters, launch, plan, prepare, record, runfolder
+from bench.estimate import Estimator
+from bench.execution import Execution, Setting
+from bench.plan import Contest, Options
+from bench.profiles import Profile
+from bench.progress import Display, step_times
+from bench.record import Cell, Parity, Run
+
+INTERRUPTED = 130
+
+
+def planned(options: Options, setting: Setting) -> tuple[Contest, Estimator, tuple[record.PlannedCell, ...], list[str]]:
+    """The grid `run` would measure under these options, its estimator, and what there is to say about it.
+
+    Asks the machine for holes but not for the device, so that a plan can be made anywhere.
+    """
+    profile = setting.profiles[options.profile]
+    ready, threads = _resolve(options), environment.cpu_budget()
+    estimator = _estimator(ready, profile, threads, setting)
+    cells = plan.grid(ready, profile, estimator)
+    parallel = gate.side_by_side(threads, environment.memory_limit_bytes())
+    parity_s = plan.parity_total_s(ready, parallel, setting.assumptions.parity_s)
+    cells, note = plan.fit(cells, plan.budget_s(options, profile), parity_s, estimator)
+    return ready, estimator, cells, [note] if note else []
+
+
+def run(options: Options, console: Console, setting: Setting) -> int:
+    """Measures what `options` ask for into a new folder; the exit code."""
+    if options.device == "gpu":
+        gpu.require()
+    ready, estimator, cells, notes = planned(options, setting)
+    runfolder.check_writable(options.out)
+    run_id = runfolder.new_id()
+    work = runfolder.work_folder(run_id)
+    with interruptible(), Display(console) as display:
+        try:
+            prepared, workloads = prepare.prepare(ready, work, display)
+            made = Run(
+                schema=record.SCHEMA,
+                id=run_id,
+                started=runfolder.now(),
+                command=options.command,
+                profile=options.profile,
+                device=options.device,
+                seed=options.seed,
+                budget_s=plan.budget_s(options, setting.profiles[options.profile]),
+                arms={
+                    name: record.Arm(arm.framework, arm.tier, dict(arm.settings), ready.holes.get(name))
+                    for name, arm in ready.arms.items()
+                },
+                workloads=workloads,
+                plan=cells,
+                environment=_environment(ready),
+                notes=tuple(notes),
+            )
+            folder = runfolder.create(options.out, made)
+        except BaseException:  # nothing was measured: leave nothing behind, whatever ended it
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        display.say(f"run {run_id}: {len(cells)} cells planned, {environment.cpu_budget()} CPU threads, into {folder}")
+        for note in notes:
+            display.say(note)
+        return _execute(made, folder, ready, work, prepared, estimator, setting, display, used_s=0.0)
+
+
+def resume(folder: Path, stored: Run, options: Options, console: Console, setting: Setting) -> int:
+    """Measures the missing cells of a stored run under its own options; the exit code."""
+    if options.device == "gpu":
+        gpu.require()
+    ready = _resolve(options)
+    runfolder.check_writable(folder)
+    with interruptible(), Display(console) as display:
+        work = runfolder.work_folder(stored.id)
+        prepared, workloads = prepare.prepare(ready, work, display)
+        runfolder.check_same(stored, workloads, _environment(ready))
+        estimator = _estimator(ready, setting.profiles[options.profile], environment.cpu_budget(), setting)
+        cells = [record.read(path, Cell) for path in sorted((folder / "cells").glob("*.json"))]
+        parities = [record.read(path, Parity) for path in sorted((folder / "parity").glob("*.json"))]
+        used_s = sum(cell.wall_s for cell in cells) + sum(parity.wall_s for parity in parities)
+        display.say(f"run {stored.id}: {len(cells)} of {len(stored.plan)} cells are there, measuring the others")
+        return _execute(stored, folder, ready, work, prepared, estimator, setting, display, used_s=used_s)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt; more of them do not disturb the tidying up."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _resolve(options: Options) -> Contest:
+    """Resolves the names and asks every arm's interpreter whether it can run."""
+    arms = plan.contest(options).arms
+    holes = {name: reason for name, arm in arms.items() if (reason := interpreters.hole(arm, options.device))}
+    return plan.contest(options, holes)
+
+
+def _environment(ready: Contest) -> dict[str, Any]:
+    frameworks = sorted({arm.framework for arm in ready.arms.values()})
+    return environment.describe() | {
+        "code_digest": interpreters.probe_self(),
+        "interpreters": {name: interpreters.summary(name) for name in frameworks},
+    }
+
+
+def _estimator(ready: Contest, profile: Profile, threads: int, setting: Setting) -> Estimator:
+    return Estimator(
+        workloads=dict(ready.workloads),
+        cores=threads,
+        warmup_rounds=profile.warmup_rounds,
+        rounds=profile.rounds,
+        steps_per_round=profile.steps_per_round[ready.options.device],
+        assumptions=setting.assumptions,
+    )
+
+
+def _execute(
+    stored: Run,
+    folder: Path,
+    ready: Contest,
+    work: Path,
+    prepared: Mapping[str, launch.Prepared],
+    estimator: Estimator,
+    setting: Setting,
+    display: Display,
+    used_s: float,
+) -> int:
+    """Parity, then the missing cells, then the report. The budget runs from here: data is on this machine by now."""
+    options = ready.options
+    shared = launch.Launch(
+        profile=setting.profiles[options.profile],
+        work=work,
+        threads=environment.cpu_budget(),
+        seed=options.seed,
+        head=options.head,
+        gate=options.gate,
+        least_limit_s=setting.least_limit_s,
+    )
+    deadline_s = None if stored.budget_s is None else time.monotonic() + stored.budget_s - used_s
+    under_way = Execution(stored, folder, ready, shared, prepared, estimator, setting, display, deadline_s)
+    allowed = os.sched_getaffinity(0)
+    try:
+        with runfolder.locked(folder):
+            # Children inherit it. Where a quota is tighter than the mask, they would start threads for all of the mask.
+            os.sched_setaffinity(0, environment.idle_cores(shared.threads))
+            execution.run_parity(under_way)
+            execution.run_cells(under_way)
+            cells = execution.finish(under_way)
+            display.say(f"{under_way.run.ended_because}; writing the report")
+            from bench import report  # pandas and matplotlib, loaded only after everything is measured
+
+            report.build(folder)
+    except KeyboardInterrupt:
+        under_way.update(ended_because="interrupted")
+        display.say(f"interrupted; everything measured is kept. Resume with: bench run --resume {folder}")
+        return INTERRUPTED
+    finally:
+        os.sched_setaffinity(0, allowed)
+    display.table(step_times(under_way.run, cells))
+    display.say(f"report: {folder / 'report.md'}")
+    return int(any(cell.status == "failed" for cell in cells))

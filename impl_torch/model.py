@@ -1,0 +1,194 @@
+"""A workload as a PyTorch module: one submodule a layer, channels before time as PyTorch's convolutions want them.
+
+Shapes on the lines: B samples, T time steps, C channels, U units.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
+from torch import Tensor, nn
+
+from bench import layers
+from bench.layers import GATES, Shape
+from bench.workload import Workload
+
+Masks = dict[str, Tensor]
+
+
+class Embedding(nn.Embedding):
+    """(B, T) token ids → (B, C, T)."""
+
+    def __init__(self, layer: layers.Embedding, shape: Shape) -> None:
+        super().__init__(layer.vocabulary, layer.units)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).transpose(1, 2)
+
+
+class Conv1D(nn.Conv1d):
+    """(B, C, T) → (B, filters, T - width + 1), with relu."""
+
+    def __init__(self, layer: layers.Conv1D, shape: Shape) -> None:
+        super().__init__(shape[1], layer.filters, layer.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(super().forward(x))
+
+
+class MaxPool1D(nn.MaxPool1d):
+    """(B, C, T) → (B, C, T // size)."""
+
+    def __init__(self, layer: layers.MaxPool1D, shape: Shape) -> None:
+        super().__init__(layer.size)
+
+
+class GlobalMaxPool1D(nn.Module):
+    """(B, C, T) → (B, C)."""
+
+    def __init__(self, layer: layers.GlobalMaxPool1D, shape: Shape) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.amax(dim=2)
+
+
+class GRU(nn.Module):
+    """`nn.GRU` applies the reset gate after the recurrent product and has no recurrent dropout; this one is exact."""
+
+    def __init__(self, layer: layers.GRU, shape: Shape) -> None:
+        super().__init__()
+        self.layer, self.features = layer, shape[1]
+        self.kernel = nn.Parameter(torch.zeros(GATES, shape[1], layer.units))
+        self.recurrent_kernel = nn.Parameter(torch.zeros(GATES, layer.units, layer.units))
+        self.bias = nn.Parameter(torch.zeros(GATES, 1, layer.units))
+
+    def forward(self, x: Tensor, input_mask: Tensor | None, recurrent_mask: Tensor | None) -> Tensor:
+        samples, _, steps = x.shape
+        x = x.permute(2, 0, 1).expand(GATES, -1, -1, -1)  # (B, C, T) → (3, T, B, C)
+        if input_mask is not None:
+            x = x * input_mask.unsqueeze(1)  # (3, 1, B, C): constant over time
+        x = torch.baddbmm(self.bias, x.flatten(1, 2), self.kernel)  # (3, T·B, U)
+        x_z, x_r, x_h = (gate.unbind(0) for gate in x.unflatten(1, (steps, samples)))  # T times (B, U), for each gate
+        u_z, u_r, u_h = self.recurrent_kernel  # (U, U) each
+        m_z, m_r, m_h = (None,) * GATES if recurrent_mask is None else recurrent_mask  # (B, U) each
+        h = x.new_zeros(samples, self.layer.units)
+        for t in range(steps):
+            z = self.gate(torch.addmm(x_z[t], _masked(h, m_z), u_z))
+            r = self.gate(torch.addmm(x_r[t], _masked(h, m_r), u_r))
+            c = torch.tanh(torch.addmm(x_h[t], r * _masked(h, m_h), u_h))
+            h = z * h + (1 - z) * c  # the carried h is not masked
+        return h  # (B, U)
+
+    def gate(self, a: Tensor) -> Tensor:
+        return torch.sigmoid(a) if self.layer.gate == "sigmoid" else (0.2 * a + 0.5).clamp(0, 1)
+
+    def sample_masks(self, samples: int) -> Masks:
+        """One mask a gate and a sample, scaled by 1/(1-p)."""
+        like = self.bias
+        return {
+            "input": F.dropout(like.new_ones(GATES, samples, self.features), self.layer.dropout),
+            "recurrent": F.dropout(like.new_ones(GATES, samples, self.layer.units), self.layer.recurrent_dropout),
+        }
+
+
+class Dense(nn.Linear):
+    """(B, C) → (B, units)."""
+
+    def __init__(self, layer: layers.Dense, shape: Shape) -> None:
+        super().__init__(shape[0], layer.units)
+
+
+MODULES: dict[type, Callable[..., nn.Module]] = {
+    layers.Embedding: Embedding,
+    layers.Conv1D: Conv1D,
+    layers.MaxPool1D: MaxPool1D,
+    layers.GlobalMaxPool1D: GlobalMaxPool1D,
+    layers.GRU: GRU,
+    layers.Dense: Dense,
+}
+
+
+class Model(nn.Module):
+    """The workload's layers in order; forward maps inputs (B, *input_shape) to raw outputs (B,)."""
+
+    def __init__(self, workload: Workload) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict(
+            {spec.name: MODULES[type(spec)](spec, shape) for spec, shape in workload.layer_inputs()}
+        )
+        self.last = workload.layers[-1].name
+
+    def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
+        """Without masks nothing is dropped: evaluation."""
+        return dict(self.outputs(x, masks))[self.last].squeeze(1)
+
+    def outputs(self, x: Tensor, masks: Masks | None = None) -> Iterator[tuple[str, Tensor]]:
+        """Every layer's name and output, in order."""
+        masks = masks or {}
+        if x.dim() == 3:
+            x = x.transpose(1, 2)  # a series (B, T, C) → (B, C, T)
+        for name, layer in self.layers.items():
+            if isinstance(layer, GRU):
+                x = layer(x, masks.get(f"{name}.input"), masks.get(f"{name}.recurrent"))
+            else:
+                x = layer(x)
+            yield name, x
+
+    def sample_masks(self, samples: int) -> Masks:
+        """Dropout masks for one training batch by canonical name; empty for a model without dropout."""
+        return {
+            f"{name}.{mask}": value
+            for name, layer in self.layers.items()
+            if isinstance(layer, GRU) and (layer.layer.dropout or layer.layer.recurrent_dropout)
+            for mask, value in layer.sample_masks(samples).items()
+        }
+
+    def canonical(self, of: Callable[[Tensor], Tensor] = Tensor.detach) -> dict[str, Tensor]:
+        """`of` every weight (itself, or its gradient) by canonical name, in canonical layout."""
+        return {
+            f"{name}.{weight}": to_canonical(of(getattr(layer, attribute)))
+            for name, layer in self.layers.items()
+            for weight, (attribute, to_canonical, _) in LAYOUTS.get(type(layer), {}).items()
+        }
+
+    @torch.no_grad()
+    def load_canonical(self, weights: dict[str, Tensor]) -> None:
+        """Copies weights in canonical layout into the parameters."""
+        for name, layer in self.layers.items():
+            for weight, (attribute, _, from_canonical) in LAYOUTS.get(type(layer), {}).items():
+                getattr(layer, attribute).copy_(from_canonical(weights[f"{name}.{weight}"]))
+
+
+def _same(weight: Tensor) -> Tensor:
+    return weight
+
+
+def _reversed(weight: Tensor) -> Tensor:
+    return weight.permute(*reversed(range(weight.dim())))
+
+
+def _gates_last(weight: Tensor) -> Tensor:
+    return weight.transpose(0, 1).flatten(1)  # (3, in, U) → (in, 3·U)
+
+
+def _gates_first(weight: Tensor) -> Tensor:
+    return weight.unflatten(1, (GATES, -1)).transpose(0, 1)  # (in, 3·U) → (3, in, U)
+
+
+Layout = tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
+LAYOUTS: dict[type, dict[str, Layout]] = {
+    # canonical name: (attribute, to the canonical layout, from it)
+    Embedding: {"table": ("weight", _same, _same)},
+    Conv1D: {"kernel": ("weight", _reversed, _reversed), "bias": ("bias", _same, _same)},
+    GRU: {
+        "kernel": ("kernel", _gates_last, _gates_first),
+        "recurrent_kernel": ("recurrent_kernel", _gates_last, _gates_first),
+        "bias": ("bias", Tensor.flatten, lambda bias: bias.unflatten(0, (GATES, 1, -1))),
+    },
+    Dense: {"kernel": ("weight", _reversed, _reversed), "bias": ("bias", _same, _same)},
+}
+
+
+def _masked(state: Tensor, mask: Tensor | None) -> Tensor:
+    return state if mask is None else state * mask

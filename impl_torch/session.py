@@ -1,0 +1,183 @@
+"""The Session of native PyTorch, eager or through torch.compile: the loop a PyTorch user writes, data on the device."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.data.windows import Dataset, Indices
+from bench.implementation import Arrays, Metrics, Setup
+from impl_torch import losses
+from impl_torch.model import Masks, Model
+from impl_torch.optimizer import RMSprop
+
+Batch = tuple[Tensor, Tensor]
+
+
+def open_session(setup: Setup) -> "TorchSession":
+    """Opens a session; a RuntimeError says so when the device asked for is not there."""
+    return TorchSession(setup)
+
+
+class TorchSession:
+    """See `bench.implementation.Session` for what every method promises."""
+
+    def __init__(self, setup: Setup) -> None:
+        if setup.device == "gpu" and not torch.cuda.is_available():
+            raise RuntimeError("this PyTorch sees no CUDA device; use a CUDA build of PyTorch and a visible GPU")
+        torch.set_num_threads(setup.threads)
+        torch.set_float32_matmul_precision("highest")  # TF32 off for products …
+        torch.backends.cudnn.allow_tf32 = False  # … and for convolutions, where PyTorch has it on
+        torch.manual_seed(setup.seed)
+        self.workload, self.compiled = setup.workload, setup.arm.name == "torch-compile"
+        self.device = torch.device("cuda" if setup.device == "gpu" else "cpu")
+        self.dtype = {"float32": torch.float32, "float64": torch.float64}[setup.precision]
+        self.model = Model(setup.workload).to(self.device, self.dtype)
+        self.optimizer = RMSprop(self.model.parameters(), setup.workload.optimizer)
+        self.masks: Masks | None = None
+        self.totals = {name: torch.zeros((), dtype=self.dtype, device=self.device) for name in setup.workload.metrics}
+        self.samples = 0
+
+        self.forward: Callable[..., tuple[Tensor, Tensor]] = self._forward
+        self.update = self.optimizer.step
+        if self.compiled:
+            # fullgraph turns a graph break or too many recompilations into an error instead of a silent eager run.
+            compiled = functools.partial(torch.compile, fullgraph=True, dynamic=False)
+            self.forward, self.update = compiled(self._forward), compiled(self.optimizer.step)
+
+    def versions(self) -> dict[str, str]:
+        return {
+            "torch": torch.__version__,
+            "torch threads": str(torch.get_num_threads()),
+            "torch interop threads": str(torch.get_num_interop_threads()),
+            "float32 matmul precision": torch.get_float32_matmul_precision(),
+            "cudnn allow_tf32": str(torch.backends.cudnn.allow_tf32),
+            "mkldnn": str(torch.backends.mkldnn.is_available()),
+            "cuda": str(torch.version.cuda),
+            "compiled": str(self.compiled),
+        }
+
+    def summary(self) -> list[tuple[str, tuple[int, ...], int]]:
+        dtype = torch.int32 if self.workload.input_shape[1:] == () else self.dtype
+        x = torch.zeros(1, *self.workload.input_shape, dtype=dtype, device=self.device)
+        with torch.no_grad():
+            # channels stand before time here: (1, C, T) → (T, C)
+            shapes = {name: tuple(reversed(output.shape[1:])) for name, output in self.model.outputs(x)}
+        return [
+            (name, shapes[name], sum(weight.numel() for weight in layer.parameters()))
+            for name, layer in self.model.layers.items()
+        ]
+
+    def stage(self, dataset: Dataset) -> None:
+        inputs = torch.from_numpy(dataset.inputs)
+        self.inputs = inputs.to(self.device, self.dtype if inputs.is_floating_point() else inputs.dtype)
+        self.targets = torch.from_numpy(dataset.targets).to(self.device, self.dtype)
+        self.offsets = None if dataset.offsets is None else torch.from_numpy(dataset.offsets).to(self.device)
+
+    def stage_batches(self, batches: Sequence[Indices]) -> None:
+        self.batches = [self._gather(indices) for indices in self._indices(batches)]
+
+    def train_step(self, number: int) -> None:
+        self._step(*self.batches[number % len(self.batches)])
+
+    def epoch(self, batches: Sequence[Indices]) -> Metrics:
+        self._start()
+        for indices in self._indices(batches):
+            self._step(*self._gather(indices))
+        return self._means()
+
+    @torch.no_grad()
+    def evaluate(self, batches: Sequence[Indices]) -> Metrics:
+        self._start()
+        for indices in self._indices(batches):
+            inputs, targets = self._gather(indices)
+            outputs, loss = self.forward(inputs, targets, None)
+            self._count(outputs, targets, loss)
+        return self._means()
+
+    @torch.no_grad()
+    def predict(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
+        batch = self._tensor(inputs)
+        outputs, _ = self.forward(batch, batch.new_zeros(len(batch), dtype=self.dtype), None)
+        return outputs.cpu().numpy()
+
+    def loss_and_gradients(
+        self, inputs: NDArray[np.generic], targets: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], float, Arrays]:
+        batch = self._tensor(inputs)
+        self.optimizer.zero_grad()
+        outputs, loss = self.forward(batch, self._tensor(targets), self._masks(len(batch)))
+        loss.backward()
+        gradients = self.model.canonical(of=lambda weight: weight.grad)
+        return outputs.detach().cpu().numpy(), loss.item(), {name: g.cpu().numpy() for name, g in gradients.items()}
+
+    def training_forward(self, inputs: NDArray[np.generic]) -> tuple[NDArray[np.floating], Arrays]:
+        batch = self._tensor(inputs)
+        masks = self._masks(len(batch))
+        outputs, _ = self.forward(batch, batch.new_zeros(len(batch), dtype=self.dtype), masks)
+        return outputs.detach().cpu().numpy(), {name: mask.cpu().numpy() for name, mask in (masks or {}).items()}
+
+    def set_masks(self, masks: Arrays | None) -> None:
+        self.masks = None if masks is None else {name: self._tensor(mask) for name, mask in masks.items()}
+
+    def get_weights(self) -> Arrays:
+        return {name: weight.cpu().numpy().copy() for name, weight in self.model.canonical().items()}
+
+    def reset(self, weights: Arrays) -> None:
+        self.model.load_canonical({name: self._tensor(weight) for name, weight in weights.items()})
+        self.optimizer.reset()
+        self._start()
+
+    def synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def device_peak_memory_bytes(self) -> int | None:
+        return torch.cuda.max_memory_allocated() if self.device.type == "cuda" else None
+
+    def _forward(self, inputs: Tensor, targets: Tensor, masks: Masks | None) -> tuple[Tensor, Tensor]:
+        outputs = self.model(inputs, masks)
+        return outputs, losses.loss(self.workload, outputs, targets)
+
+    def _step(self, inputs: Tensor, targets: Tensor) -> None:
+        self.optimizer.zero_grad()
+        outputs, loss = self.forward(inputs, targets, self._masks(len(inputs)))
+        loss.backward()
+        self.update()
+        self._count(outputs.detach(), targets, loss.detach())
+
+    def _masks(self, samples: int) -> Masks | None:
+        return self.masks or self.model.sample_masks(samples) or None
+
+    def _start(self) -> None:
+        self.samples = 0
+        for total in self.totals.values():
+            total.zero_()
+
+    def _count(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
+        # Sums stay on the device: reading one here would make every step wait.
+        self.samples += len(targets)
+        self.totals["loss"] += loss * len(targets)
+        if "accuracy" in self.totals:
+            self.totals["accuracy"] += losses.correct(self.workload, outputs, targets)
+
+    def _means(self) -> Metrics:
+        return {name: total.item() / self.samples for name, total in self.totals.items()}
+
+    def _indices(self, batches: Sequence[Indices]) -> tuple[Tensor, ...]:
+        on_device = torch.from_numpy(np.concatenate(batches)).to(self.device)  # one transfer for all batches
+        return on_device.split([len(indices) for indices in batches])
+
+    def _gather(self, indices: Tensor) -> Batch:
+        if self.offsets is None:
+            return self.inputs.index_select(0, indices), self.targets.index_select(0, indices)
+        rows = (indices.unsqueeze(1) + self.offsets).flatten()  # (B·T,)
+        windows = self.inputs.index_select(0, rows).unflatten(0, (len(indices), -1))  # (B, T, C)
+        return windows, self.targets.index_select(0, indices)
+
+    def _tensor(self, array: NDArray[np.generic]) -> Tensor:
+        tensor = torch.from_numpy(np.array(array))
+        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)

@@ -1,0 +1,35 @@
+"""Stands in for the parity gate: `python -m impl_fake.parity WORKLOAD ARM DEVICE OUT`; fake-unequal fails it."""
+
+import sys
+from pathlib import Path
+
+from bench import record, workload
+
+
+def command(python: str, name: str, arm: str, device: str, out: Path, settings: dict[str, str]) -> list[str]:
+    """Takes the place of bench.gate.parity_command."""
+    return [python, "-P", "-m", "impl_fake.parity", name, arm, device, str(out)]
+
+
+def main(name: str, arm: str, device: str, out: Path) -> int:
+    """Writes a record and returns the exit code, as the gate does."""
+    passed = arm != "fake-unequal"
+    verdict = record.Parity(
+        schema=record.SCHEMA,
+        id=out.stem,
+        workload=name,
+        arm=arm,
+        device=device,
+        digest=workload.load(name).digest(),
+        passed=passed,
+        reason=None if passed else "float64 gradient conv1.kernel: error 0.5, bound 1e-9",
+        checks=(),
+        notes=(),
+        wall_s=0.0,
+    )
+    record.write(out, verdict)
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4])))

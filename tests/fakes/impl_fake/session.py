@@ -1,0 +1,125 @@
+"""A Session whose steps spin on the clock and whose weights only count the steps."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.windows import Dataset, Indices
+from bench.implementation import Arrays, Metrics, Setup
+
+STEP_NS = {"fake-1ms": 1_000_000, "fake-10ms": 10_000_000, "fake-100ms": 100_000_000}
+EPOCH_STEP_NS = 20_000  # 500 of them in a test
+FAILING_STEP = 3
+
+
+def open_session(setup: Setup) -> "FakeSession":
+    """The session of any fake arm."""
+    return FakeSession(setup)
+
+
+def _spin(nanoseconds: int) -> None:
+    end = time.perf_counter_ns() + nanoseconds
+    while time.perf_counter_ns() < end:
+        pass
+
+
+class FakeSession:
+    """Trains nothing; keeps the contract's order and shapes, and goes wrong the way its name says."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.name = setup.arm.name
+        self.steps = 0
+        self.spun_ns: list[int] = []
+        self.batches: list[Indices] = []
+        self.weights: dict[str, NDArray[np.floating]] = {}
+        cache = os.environ.get("FAKE_CACHE")
+        self.cold = not cache or not Path(cache, "compiled").exists()
+        if cache:
+            Path(cache, "compiled").write_text("as a compiler would")
+        if self.name == "fake-raises":
+            raise RuntimeError("no model today\nsecond line")
+
+    def versions(self) -> dict[str, str]:
+        wanted = ("OMP_NUM_THREADS", "FAKE_THREADS", "PYTHONHASHSEED", "PYTEST_ADDOPTS", "FAKE_STRAY")
+        return {
+            "cold": str(self.cold),
+            "affinity": str(len(os.sched_getaffinity(0))),
+            "pid": str(os.getpid()),
+            "folder": str(Path.cwd()),
+            "spun_ns": " ".join(map(str, self.spun_ns)),
+            **{name: os.environ.get(name, "unset") for name in wanted},
+        }
+
+    def summary(self) -> list[tuple[str, tuple[int, ...], int]]:
+        return [(row.name, row.output_shape, row.parameters) for row in self.setup.workload.summary()]
+
+    def stage(self, dataset: Dataset) -> None:
+        dataset.gather(dataset.validation_batches()[0])
+
+    def stage_batches(self, batches: Sequence[Indices]) -> None:
+        assert len({len(batch) for batch in batches}) == 1, "staged batches must be of one shape"
+        self.batches = list(batches)
+
+    def train_step(self, number: int) -> None:
+        assert self.batches, "nothing staged"
+        self.steps += 1
+        if self.steps == FAILING_STEP:
+            self._go_wrong()
+        start_ns = time.perf_counter_ns()
+        _spin(STEP_NS.get(self.name, 100_000))
+        self.spun_ns.append(time.perf_counter_ns() - start_ns)
+
+    def _go_wrong(self) -> None:
+        match self.name:
+            case "fake-raises-late":
+                print("a last word before the end", flush=True)
+                raise ValueError("step 3 is one too many")
+            case "fake-hangs":
+                # A child in a session of its own, which would outlive the process group.
+                stray = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+                waiting = Path(tempfile.gettempdir(), "fake-hangs.fifo")
+                if waiting.exists():  # opening it waits for a test that reads
+                    waiting.write_text(f"{os.getpid()} {stray.pid}")
+                time.sleep(600)
+            case "fake-segfaults":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "fake-killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "fake-nan-weights":
+                self.weights = {name: np.full_like(value, np.nan) for name, value in self.weights.items()}
+
+    def epoch(self, batches: Sequence[Indices]) -> Metrics:
+        for _ in batches:
+            _spin(EPOCH_STEP_NS)
+        return {name: float("nan") if self.name == "fake-nan-loss" else 0.5 for name in self.setup.workload.metrics}
+
+    def evaluate(self, batches: Sequence[Indices]) -> Metrics:
+        for _ in batches:
+            _spin(EPOCH_STEP_NS)
+        return dict.fromkeys(self.setup.workload.metrics, 0.25)
+
+    def predict(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
+        return np.zeros(len(inputs), np.float32)
+
+    def get_weights(self) -> Arrays:
+        return {name: value.copy() for name, value in self.weights.items()}
+
+    def reset(self, weights: Arrays) -> None:
+        self.steps = 0
+        self.spun_ns.clear()
+        self.weights = {name: value.copy() for name, value in weights.items()}
+
+    def synchronise(self) -> None:
+        pass
+
+    def device_peak_memory_bytes(self) -> int | None:
+        return None

@@ -1,0 +1,72 @@
+"""Runs `bench` over framework-free arms, as real processes in a folder of the test's own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import record
+
+FAKES = Path(__file__).resolve().parent / "fakes"
+ROOT = FAKES.parent.parent
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """What a driven `bench` sees: caches and temporary files under `folder`, the fake arms on its import path."""
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join((str(FAKES), str(ROOT))),
+        "BENCH_CACHE_DIR": str(folder / "cache"),
+        "TMPDIR": str(folder),
+        "COLUMNS": "200",
+        **more,
+    }
+
+
+def start(folder: Path, *words: str, **more: str) -> "subprocess.Popen[str]":
+    """Starts the driven `bench` in `folder`; its output is a pipe."""
+    return subprocess.Popen(
+        [sys.executable, str(FAKES / "drive.py"), *words],
+        cwd=folder,
+        env=environment(folder, **more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def bench(folder: Path, *words: str, **more: str) -> tuple[int, str]:
+    """Exit code and output of the driven `bench`."""
+    process = start(folder, *words, **more)
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def grid(*arms: str, profile: str = "smoke", workloads: Sequence[str] = ("conv_only",)) -> list[str]:
+    """The options of a small run on synthetic data."""
+    named = [word for name in workloads for word in ("--workload", name)]
+    named += [word for name in arms for word in ("--arm", name)]
+    return [*named, "--profile", profile, "--data", "synthetic"]
+
+
+def only_run(folder: Path) -> Path:
+    """The one run folder under `folder/results`."""
+    (run,) = (folder / "results").iterdir()
+    return run
+
+
+def cells(run: Path) -> dict[str, record.Cell]:
+    """Every cell of a run, by id."""
+    found = [record.read(path, record.Cell) for path in sorted((run / "cells").glob("*.json"))]
+    return {cell.id: cell for cell in found}
+
+
+def by_arm(run: Path) -> dict[str, record.Cell]:
+    """The cells of a run with one block, by arm."""
+    return {cell.arm: cell for cell in cells(run).values()}
+
+
+def stored(run: Path) -> record.Run:
+    """The run's own record."""
+    return record.read(run / "run.json", record.Run)

@@ -1,0 +1,191 @@
+"""The grid: what is measured, in which order, and what it is estimated to take."""
+
+from collections import Counter
+
+import msgspec
+import pytest
+from harness import FAKES
+
+from bench import estimate, implementation, plan, record
+from bench.errors import UsageError
+from bench.estimate import Assumptions, Estimator
+from bench.plan import Options
+from bench.profiles import FULL, PROFILES, SHORT
+
+ARMS = ("fake-1ms", "fake-10ms", "fake-100ms")
+WORKLOADS = ("conv", "conv_only")
+
+
+@pytest.fixture(autouse=True)
+def fake_arms(monkeypatch):
+    monkeypatch.syspath_prepend(str(FAKES))
+    implementation.arms.cache_clear()
+    yield
+    implementation.arms.cache_clear()
+
+
+def entered(holes=None, **options) -> plan.Contest:
+    return plan.contest(Options(**({"workloads": WORKLOADS, "arms": ARMS} | options)), holes)
+
+
+def estimator(contest: plan.Contest, profile: str = "quick", **assumed) -> Estimator:
+    chosen = PROFILES[profile]
+    return Estimator(dict(contest.workloads), 2, chosen.warmup_rounds, chosen.rounds, 1, Assumptions(**assumed))
+
+
+def grid(contest: plan.Contest, profile: str = "quick") -> tuple[record.PlannedCell, ...]:
+    return plan.grid(contest, PROFILES[profile], estimator(contest, profile))
+
+
+def measured(planned: record.PlannedCell, wall_s: float, **phases_s: float) -> record.Cell:
+    """A cell that took `wall_s`, with one round of each phase."""
+    benchmarks = [
+        {
+            "extra_info": {"phase": name, "warmup_rounds": 0, "steps_per_round": 1, "samples_per_round": 1},
+            "stats": {"data": [seconds]},
+        }
+        for name, seconds in phases_s.items()
+    ]
+    return record.Cell(
+        schema=record.SCHEMA, id=planned.id, workload=planned.workload, arm=planned.arm, device="cpu",
+        block=planned.block, digest="", data_identity="synthetic", seed=0, status="ok", reason=None, output_tail="",
+        parity=None, started="", wall_s=wall_s, curve=(), peak_memory_bytes=None, device_peak_memory_bytes=None,
+        versions={}, environment={}, threads=2, pytest_benchmark={"benchmarks": benchmarks},
+    )  # fmt: skip
+
+
+def test_every_block_holds_every_arm_of_every_workload_once():
+    cells = grid(entered())
+    counts = Counter((cell.block, cell.workload, cell.arm) for cell in cells)
+    assert set(counts.values()) == {1}
+    assert len(counts) == 6 * len(WORKLOADS) * len(ARMS)
+    assert len({cell.id for cell in cells}) == len(cells)
+
+
+def test_blocks_are_measured_one_after_the_other():
+    blocks = [cell.block for cell in grid(entered())]
+    assert blocks == sorted(blocks)
+
+
+def test_the_order_of_arms_comes_from_the_seed_and_differs_between_blocks():
+    def orders(seed: int) -> list[tuple[str, ...]]:
+        cells = grid(entered(seed=seed))
+        return [tuple(c.arm for c in cells if (c.block, c.workload) == (b, "conv")) for b in range(1, 7)]
+
+    assert orders(1) == orders(1)
+    assert orders(1) != orders(2)
+    assert len(set(orders(1))) > 1
+
+
+def test_quick_measures_epoch_and_validate_in_the_first_two_blocks_only():
+    for cell in grid(entered()):
+        assert cell.phases == (FULL if cell.block <= 2 else SHORT)
+
+
+def test_smoke_measures_every_cell_once_and_no_epoch():
+    cells = grid(entered(), "smoke")
+    assert [cell.block for cell in cells] == [1] * len(WORKLOADS) * len(ARMS)
+    assert {cell.phases for cell in cells} == {SHORT}
+
+
+def test_book_trains_the_schedule_once_per_workload_and_arm_and_names_the_seed():
+    cells = grid(entered(seed=7), "book")
+    assert {cell.phases for cell in cells} == {("converge",)}
+    assert "conv.fake-1ms.cpu.s7" in {cell.id for cell in cells}
+    assert len(cells) == len(WORKLOADS) * len(ARMS)
+
+
+def test_an_id_names_workload_arm_device_block_and_only_settings_that_differ():
+    assert "conv.fake-1ms.cpu.b01" in {cell.id for cell in grid(entered())}
+    same = {cell.id for cell in grid(entered(workloads=("conv",), head="logits"))}
+    assert "conv.fake-1ms.cpu.b01" in same
+    other = entered(workloads=("conv",), head="as_published")
+    assert "conv.fake-1ms.cpu.b01.head-as_published" in {cell.id for cell in grid(other)}
+    assert other.parity_id("conv", "fake-1ms") == "conv.fake-1ms.cpu.head-as_published"
+    hard = entered(workloads=("conv_gru",), gate="hard_sigmoid")
+    assert "conv_gru.fake-1ms.cpu.b02.gate-hard_sigmoid" in {cell.id for cell in grid(hard)}
+
+
+def test_an_arm_with_a_hole_stands_in_the_first_block_with_no_time():
+    cells = [cell for cell in grid(entered(holes={"fake-1ms": "not here"})) if cell.arm == "fake-1ms"]
+    assert [(cell.block, cell.estimate_s) for cell in cells] == [(1, 0.0)] * len(WORKLOADS)
+
+
+def test_the_default_arms_are_the_stock_ones():
+    stock = {name for name, arm in implementation.arms().items() if arm.tier == "stock"}
+    assert set(plan.contest(Options(workloads=("conv",))).arms) == stock
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workloads": ("conv", "conv")}, r"--workload conv: named twice"),
+        ({"arms": ("fake-2ms",)}, r"--arm fake-2ms: no such arm; known are .*fake-1ms"),
+        ({"workloads": ("lenet",)}, r"--workload lenet: no such workload; known are conv,"),
+        ({"seed": -1}, r"--seed -1: expected a whole number from 0 to 4294967295"),
+        ({"workloads": ("conv_only",), "head": "logits"}, r"--head logits: workload 'conv_only' is a regression"),
+    ],
+)
+def test_a_wrong_name_or_number_is_named(options, message):
+    with pytest.raises(UsageError, match=message):
+        entered(**options)
+
+
+def test_epoch_and_validate_are_left_out_everywhere_when_block_1_would_fill_the_budget():
+    contest = entered()
+    guess = estimator(contest)
+    cells = plan.grid(contest, PROFILES["quick"], guess)
+    first_s = sum(cell.estimate_s for cell in cells if cell.block == 1)
+    roomy, silent = plan.fit(cells, 2 * first_s, 0.0, guess)
+    assert (roomy, silent) == (cells, None)
+    tight, note = plan.fit(cells, first_s, 0.0, guess)
+    assert {cell.phases for cell in tight} == {SHORT}
+    assert [cell.id for cell in tight] == [cell.id for cell in cells]
+    assert note is not None
+    assert "epoch and validate are left out" in note
+    assert plan.fit(cells, None, 1e9, guess) == (cells, None)
+
+
+def test_estimates_follow_the_spec_until_something_is_measured():
+    contest = entered()
+    guess = estimator(contest, start_s=10.0, step_overhead_s=0.0)
+    by_phases = {cell.phases: cell for cell in grid(contest) if (cell.workload, cell.arm) == ("conv", "fake-1ms")}
+    short, full = guess.wall_s(by_phases[SHORT]), guess.wall_s(by_phases[FULL])
+    assert 10.0 < short < full
+    faster = estimator(contest, start_s=10.0, step_overhead_s=0.0, flops_per_core=1e15)
+    assert faster.wall_s(by_phases[FULL]) < full
+
+
+def test_what_was_measured_replaces_the_assumption():
+    contest = entered()
+    guess = estimator(contest)
+    mine = [cell for cell in grid(contest) if (cell.workload, cell.arm) == ("conv", "fake-1ms")]
+    guess.add(mine[0], measured(mine[0], 30.0, first_step=2.0, train_step=0.1, epoch=12.0, validate=3.0))
+    assert guess.wall_s(mine[1]) == pytest.approx(30.0)
+    # A block without epoch and validate takes that much less.
+    assert guess.wall_s(mine[2]) == pytest.approx(30.0 - 12.0 - 3.0)
+
+
+def test_a_slow_machine_raises_the_estimates_of_arms_not_yet_measured():
+    contest = entered()
+    guess = estimator(contest)
+    cells = [cell for cell in grid(contest) if cell.block == 1 and cell.workload == "conv"]
+    before_s = guess.wall_s(cells[1])
+    guess.add(cells[0], measured(cells[0], 3 * guess.wall_s(cells[0]), first_step=1.0))
+    assert guess.wall_s(cells[1]) == pytest.approx(3 * before_s)
+
+
+def test_failed_cells_teach_nothing_about_time():
+    contest = entered()
+    guess = estimator(contest)
+    cell = grid(contest)[0]
+    before_s = guess.wall_s(cell)
+    guess.add(cell, msgspec.structs.replace(measured(cell, 900.0), status="failed"))
+    assert guess.wall_s(cell) == before_s
+
+
+def test_memory_grows_with_the_data_and_stays_below_what_the_issue_allows():
+    contest = entered()
+    need = {name: estimate.memory_bytes(spec, Assumptions()) for name, spec in contest.workloads.items()}
+    assert need["conv"] > Assumptions().process_bytes
+    assert max(need.values()) < 4 * 2**30

@@ -1,0 +1,227 @@
+import colorsys
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from make_run import ARMS, make_run
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+
+from bench.report import build, curves, dots, frames, strip, style
+from bench.report.folder import load
+from bench.report.summary import Contest, contests
+
+HOLE = "no C++ compiler was found on this machine; install g++ or clang, or set CXX, and run it again"
+Made = tuple[Path, Contest, dict[str, style.Look]]
+
+
+def made(folder: Path) -> Made:
+    read = load(folder)
+    found = contests(read, frames.measurements(read), frames.curves(read))
+    return folder, found[0], style.looks(read.run.arms)
+
+
+@pytest.fixture(scope="module")
+def genuine(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("runs") / "genuine"
+    make_run(
+        folder,
+        workloads=("conv",),
+        blocks=3,
+        rounds=6,
+        epochs=3,
+        identity="genuine",
+        holes={"torch-compile": HOLE},
+    )
+    build(folder)
+    return made(folder)
+
+
+def draw(function: Callable[..., Figure | None], made: Made) -> Figure:
+    with style.context():
+        figure = function(made[1], made[2])
+    assert figure is not None
+    return figure
+
+
+def in_colour(axes: Axes, look: style.Look, marker: str | None = None) -> list[Line2D]:
+    return [
+        line
+        for line in axes.get_lines()
+        if look.colour in (line.get_markerfacecolor(), line.get_markeredgecolor(), line.get_color())
+        and (marker is None or line.get_marker() == marker)
+    ]
+
+
+def tick_labels(axes: Axes) -> list[Text]:
+    """Those in view: matplotlib also keeps the next one beyond either end."""
+    (left, right), (low, high) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+    below = [entry for entry in axes.get_xticklabels() if left <= entry.get_position()[0] <= right]
+    return below + [entry for entry in axes.get_yticklabels() if low <= entry.get_position()[1] <= high]
+
+
+def measurements(made: Made) -> pd.DataFrame:
+    return pd.read_csv(made[0] / "measurements.csv")
+
+
+@pytest.mark.parametrize(
+    ("function", "phase", "column"),
+    [(dots.throughput, "train_step", "throughput_samples_per_s"), (dots.epoch_time, "epoch", "seconds")],
+)
+def test_every_block_in_the_figure_is_the_median_of_its_rounds_in_the_csv(
+    genuine: Made, function: Callable[..., Figure | None], phase: str, column: str
+) -> None:
+    axes = draw(function, genuine).axes[0]
+    table = measurements(genuine)
+    table = table[(table["phase"] == phase) & (table["warmup"] == 0)]
+    for arm in set(table["arm"]):
+        expected = table[table["arm"] == arm].groupby("block")[column].median()
+        look = genuine[2][arm]
+        (drawn,) = in_colour(axes, look, look.marker)
+        assert list(np.asarray(drawn.get_xdata())) == list(expected)
+        bars = [line for line in axes.get_lines() if line.get_color() == "#222222"]
+        assert statistics.median(expected) in [line.get_xdata()[0] for line in bars]  # type: ignore[index]
+
+
+def test_the_fastest_arm_stands_on_top_and_a_hole_below_with_its_reason(genuine: Made) -> None:
+    for function in (dots.throughput, dots.epoch_time):
+        axes = draw(function, genuine).axes[0]
+        names = [entry.get_text() for entry in axes.get_yticklabels()]
+        assert names == ["keras-jax", "keras-tensorflow", "torch-eager", "keras-torch", "torch-compile"]
+        assert any(entry.get_text().startswith("hole: no C++ compiler was found") for entry in axes.texts)
+
+
+def test_the_strip_shows_every_raw_round_and_only_warm_up_rounds_hollow(genuine: Made) -> None:
+    table = measurements(genuine)
+    table = table[table["phase"] == "train_step"]
+    figure = draw(strip.rounds, genuine)
+    shown = [arm.arm for arm in genuine[1].ranked]
+    assert len(shown) == len(figure.axes) == 4
+    for arm, axes in zip(shown, figure.axes, strict=True):
+        look = genuine[2][arm]
+        for warmup, face in ((0, look.colour), (1, "white")):
+            drawn = [line for line in in_colour(axes, look, look.marker) if line.get_markerfacecolor() == face]
+            values = sorted(value for line in drawn for value in np.asarray(line.get_ydata()))
+            rows = table[(table["arm"] == arm) & (table["warmup"] == warmup)]
+            assert values == sorted(rows["step_time_s"] * 1e3)
+        top = axes.get_ylim()[1]
+        carets = sum(len(np.asarray(line.get_xdata())) for line in axes.get_lines() if line.get_marker() == 6)
+        assert carets == (table[table["arm"] == arm]["step_time_s"] * 1e3 > top).sum(), "none above the axis is lost"
+        assert (table[(table["arm"] == arm) & (table["warmup"] == 0)]["step_time_s"] * 1e3 <= top).all()
+
+
+def test_learning_curves_are_dots_for_training_and_lines_for_validation_with_the_csvs_values(genuine: Made) -> None:
+    table = pd.read_csv(genuine[0] / "curves.csv")
+    figure = draw(curves.learning, genuine)
+    for metric, axes in zip(("loss", "accuracy"), figure.axes, strict=True):
+        for arm in set(table["arm"]):
+            look = genuine[2][arm]
+            rows = table[(table["arm"] == arm) & (table["metric"] == metric)]
+            for split, marker in (("train", look.marker), ("validation", "None")):
+                (drawn,) = in_colour(axes, look, marker)
+                expected = rows[rows["split"] == split].groupby("epoch")["value"].median()
+                assert list(np.asarray(drawn.get_ydata())) == list(expected)
+                assert (drawn.get_linestyle() == "-") == (split == "validation")
+
+
+def published_lines(made: Made) -> list[list[float]]:
+    figure = draw(curves.learning, made)
+    return [list(np.asarray(line.get_ydata())) for axes in figure.axes for line in in_colour(axes, curves.BOOK)]
+
+
+def test_the_published_curve_stands_behind_genuine_data_as_far_as_was_trained(genuine: Made) -> None:
+    loss_train, loss_validation, accuracy_train, accuracy_validation = published_lines(genuine)
+    assert loss_validation == [0.6818, 0.6582, 0.5987]
+    assert loss_train[0] == 0.7713
+    assert accuracy_validation == [0.5970, 0.6646, 0.7118]
+    assert accuracy_train[0] == 0.5287
+
+
+@pytest.mark.parametrize("identity", ["synthetic", "other"])
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_no_figure_of_other_or_synthetic_data_has_a_published_curve(tmp_path: Path, identity: str, epochs: int) -> None:
+    folder = make_run(tmp_path / "run", workloads=("conv_only",), blocks=1, rounds=1, epochs=epochs, identity=identity)
+    assert published_lines(made(folder)) == []
+
+
+def test_the_naive_loss_is_a_line_of_its_own_where_the_workload_has_one(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", workloads=("conv_gru",), blocks=1, rounds=1)
+    axes = draw(curves.learning, made(folder)).axes[0]
+    naive = [line for line in axes.get_lines() if line.get_color() == "black"]
+    assert [list(np.asarray(line.get_ydata())) for line in naive] == [[0.2938, 0.2938]]
+
+
+def test_every_figure_names_workload_device_and_data_identity(genuine: Made) -> None:
+    for function in (dots.throughput, dots.epoch_time, strip.rounds, curves.learning):
+        words = " ".join(entry.get_text() for entry in draw(function, genuine).texts)
+        assert "conv on cpu" in words
+        assert "genuine data" in words
+
+
+def test_every_svg_is_xml_without_a_date_and_with_its_letters_as_paths(genuine: Made) -> None:
+    paths = sorted((genuine[0] / "figures").iterdir())
+    assert [path.name for path in paths] == [
+        f"{name}-conv-cpu.svg" for name in ("epoch_time", "learning", "rounds", "throughput")
+    ]
+    for path in paths:
+        root = ElementTree.fromstring(path.read_bytes())
+        tags = {element.tag.rpartition("}")[2] for element in root.iter()}
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert not {"date", "text", "script", "image"} & tags
+
+
+def test_hostile_names_are_drawn_as_text_and_stay_xml(tmp_path: Path) -> None:
+    hostile = "$\\frac{</svg>--><script>\x00\x1b\u202e\u4e2d\ufffe " + "long " * 90
+    folder = make_run(
+        tmp_path / "run",
+        workloads=("conv",),
+        blocks=1,
+        rounds=2,
+        rename={"torch-eager": hostile},
+        holes={"keras-jax": hostile},
+    )
+    build(folder)
+    for path in (folder / "figures").iterdir():
+        tags = [element.tag for element in ElementTree.fromstring(path.read_bytes()).iter()]
+        assert not [tag for tag in tags if "script" in tag]
+
+
+def test_figures_do_not_depend_on_the_users_matplotlib_settings(genuine: Made) -> None:
+    before = {path: path.read_bytes() for path in (genuine[0] / "figures").iterdir()}
+    with matplotlib.rc_context(
+        {"font.size": 30, "svg.fonttype": "none", "axes.facecolor": "red", "text.color": "blue"}
+    ):
+        build(genuine[0])
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_labels_stay_inside_the_figure_and_apart_from_each_other(genuine: Made) -> None:
+    for function in (dots.throughput, dots.epoch_time, strip.rounds, curves.learning):
+        with style.context():
+            figure = function(genuine[1], genuine[2])
+            assert figure is not None
+            figure.draw_without_rendering()
+            boxes = [entry.get_window_extent() for entry in figure.texts]
+            for axes in figure.axes:
+                labels = [*tick_labels(axes), axes.xaxis.label, axes.yaxis.label, *axes.texts]
+                boxes += [entry.get_window_extent() for entry in labels if entry.get_text() and entry.get_visible()]
+            boxes += [entry.get_window_extent() for legend in figure.legends for entry in legend.get_texts()]
+        width, height = figure.get_size_inches() * figure.dpi
+        assert all(box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height for box in boxes)
+        assert not [(a, b) for place, a in enumerate(boxes) for b in boxes[:place] if a.overlaps(b)]
+
+
+def test_an_arm_looks_the_same_in_every_workload_and_no_two_arms_look_alike() -> None:
+    looks = style.looks([*ARMS, *(f"arm {number}" for number in range(20))])
+    assert looks["keras-tensorflow"] == style.looks(ARMS)["keras-tensorflow"]
+    assert len(set(looks.values())) == len(looks)
+    lightness = [colorsys.rgb_to_hls(*to_rgb(look.colour))[1] for look in looks.values()]
+    assert max(lightness) < 0.7, "every colour must stand out from white paper"
