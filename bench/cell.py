@@ -7,7 +7,11 @@ from typing import Any
 
 import msgspec
 
+from bench.data import Kind
+from bench.implementation import Device
+from bench.layers import Gate
 from bench.record import CurvePoint
+from bench.workload import Head
 
 PHASES = ("first_step", "train_step", "epoch", "validate", "converge")
 """In the order they are measured; `bench/measure/measure_<phase>.py` measures each."""
@@ -24,9 +28,9 @@ class Request:
 
     workload: str
     arm: str
-    device: str = "cpu"
-    head: str | None = None
-    gate: str | None = None
+    device: Device = "cpu"
+    head: Head | None = None
+    gate: Gate | None = None
     threads: int | None = None
     """CPU threads for the framework; None: this process's CPU budget."""
     seed: int = 0
@@ -36,7 +40,7 @@ class Request:
     steps_per_round: int = 1
     epochs: int | None = None
     """Of `converge`; None: the workload's own schedule."""
-    data: str = "auto"
+    data: Kind = "auto"
     data_dir: str | None = None
     prepared: str | None = None
     """Folder the runner saved the data in; None: load it as `data` and `data_dir` say."""

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import itertools
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -14,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-import bench.data
 from bench import doctor, plan, record, runfolder, runner, workload
+from bench.data import command, sources
 from bench.errors import BenchError, MachineError, UsageError
 from bench.estimate import memory_bytes
 from bench.execution import Setting
@@ -86,9 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     verb.add_argument("--out", type=Path, default=Path("results"), metavar="DIR")
     verb.set_defaults(verb_function=_doctor)
-    verb = verbs.add_parser("data", help="fetch and check the data sets, and say what they are")
+    verb = verbs.add_parser("data", help="say where the data sets are and what they are, or fetch them")
     verb.add_argument("--workload", action="append", default=[], metavar="W", help="may be repeated; default: all")
-    _add_data(verb)
+    verb.add_argument("--data-dir", type=Path, metavar="DIR", help="local copies; default: $BENCH_DATA_DIR")
+    verb.add_argument("--fetch", action="store_true", help="download into the cache what is not there")
     verb.set_defaults(verb_function=_data)
     return parser
 
@@ -129,7 +129,7 @@ def _options(given: argparse.Namespace, words: Sequence[str]) -> Options:
 
 
 def _data_dir(given: argparse.Namespace) -> Path | None:
-    named = given.data_dir or (Path(os.environ["BENCH_DATA_DIR"]) if os.environ.get("BENCH_DATA_DIR") else None)
+    named = sources.data_dir_from(given.data_dir)
     return named if named is None else named.absolute()
 
 
@@ -185,11 +185,14 @@ def _doctor(given: argparse.Namespace, words: Sequence[str], setting: Setting, c
 
 
 def _data(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
-    for name in given.workload or workload.names():
-        source = bench.data.load(workload.load(name), given.data, _data_dir(given)).source
-        console.print(f"{name}: {source.identity}, {source.description}", highlight=False, markup=False, soft_wrap=True)
-        for file in source.files:
-            console.print(
-                f"  {file.name}  sha256 {file.sha256}  {file.size_bytes} bytes", highlight=False, soft_wrap=True
-            )
+    specs = [workload.load(name) for name in given.workload or workload.names()]
+    cache = runfolder.cache_root()
+    if given.fetch and given.data_dir is not None:
+        raise UsageError("--fetch: downloads into the cache; leave out --data-dir")
+    if given.fetch:
+        lines = command.download(specs, cache=cache, say=lambda line: print(line, file=sys.stderr))
+    else:
+        lines = command.describe(specs, data_dir=_data_dir(given), cache=cache)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0

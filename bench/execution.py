@@ -111,13 +111,14 @@ def run_parity(execution: Execution) -> None:
 def _check(execution: Execution, workload: str, arm_name: str, parity_id: str, parallel: int) -> Check:
     contest, work = execution.contest, execution.shared.work
     options, arm = contest.options, contest.arms[arm_name]
-    settings = {name: value for name, value in (("head", options.head), ("gate", options.gate)) if value is not None}
+    threads = max(1, execution.shared.threads // parallel)
+    named = {"head": options.head, "gate": options.gate, "threads": str(threads)}
+    settings = {name: value for name, value in named.items() if value is not None}
     out = execution.folder / "parity" / f"{parity_id}.json"
     command = execution.setting.parity_command(
         interpreter(arm.framework), workload, arm.name, options.device, out.absolute(), settings
     )
     # A cache of its own: the measured first step must find an empty one.
-    threads = max(1, execution.shared.threads // parallel)
     variables, _ = execution.shared.environment(arm, work / "parity" / parity_id, threads)
     digest = contest.workloads[workload].digest()
     return Check(parity_id, workload, arm.name, options.device, digest, command, variables)

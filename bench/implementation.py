@@ -104,7 +104,7 @@ class Session(Protocol):
         """
 
     def training_forward(self, inputs: NDArray[np.generic]) -> tuple[NDArray[np.floating], Arrays]:
-        """Training-mode predictions (batch,) and the dropout masks (scaled by 1/(1-p)) that the framework drew for them."""
+        """Training-mode predictions (batch,), and the dropout masks that the framework drew for them, scaled by 1/(1-p)."""
 
     def set_masks(self, masks: Arrays | None) -> None:
         """Dropout masks to use in training instead of drawing them, shapes as `Workload.masks`; None: draw again."""

@@ -1,6 +1,7 @@
 """One cell from its plan to its record: a fresh process, what it handed back, or how it ended."""
 
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 
 from bench import cell, process, record
 from bench.cell import Observed, Request
-from bench.implementation import Arm
+from bench.implementation import Arm, Device
 from bench.interpreters import base_environment, interpreter
+from bench.layers import Gate
 from bench.profiles import Profile
 from bench.record import Cell, PlannedCell
 from bench.runfolder import now
+from bench.workload import Head
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -44,8 +47,9 @@ class Launch:
     work: Path
     threads: int
     seed: int
-    head: str | None
-    gate: str | None
+    device: Device
+    head: Head | None
+    gate: Gate | None
     least_limit_s: float = LEAST_LIMIT_S
 
     def environment(self, arm: Arm, cache: Path, threads: int | None = None) -> tuple[dict[str, str], dict[str, str]]:
@@ -70,14 +74,13 @@ def measure(
 ) -> Cell:
     """Runs the cell's process and makes its record; `until_s` of the monotonic clock ends it with the budget."""
     out = launch.work / "cells" / planned.id
-    out.mkdir(parents=True, exist_ok=True)
-    for left in out.iterdir():  # of an interrupted try
-        left.unlink()
+    shutil.rmtree(out, ignore_errors=True)  # of an interrupted try
+    out.mkdir(parents=True)
     profile = launch.profile
     request = Request(
         workload=planned.workload,
         arm=planned.arm,
-        device=planned.device,
+        device=launch.device,
         head=launch.head,
         gate=launch.gate,
         threads=launch.threads,

@@ -8,11 +8,14 @@ from pathlib import Path
 import msgspec
 
 from bench import implementation, workload
+from bench.data import Kind
 from bench.errors import UsageError
 from bench.estimate import Estimator
+from bench.implementation import Device
+from bench.layers import Gate
 from bench.profiles import SHORT, Profile
 from bench.record import PlannedCell
-from bench.workload import Workload
+from bench.workload import Head, Workload
 
 SEEDS = 2**32
 PLAN_SHARE = 0.8
@@ -25,15 +28,15 @@ class Options:
 
     workloads: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
-    device: str = "cpu"
+    device: Device = "cpu"
     profile: str = "quick"
-    data: str = "auto"
+    data: Kind = "auto"
     data_dir: Path | None = None
     seed: int = 0
     budget_s: float | None = None
     out: Path = Path("results")
-    head: str | None = None
-    gate: str | None = None
+    head: Head | None = None
+    gate: Gate | None = None
     command: tuple[str, ...] = ("bench", "run")
 
     def __post_init__(self) -> None:
@@ -47,7 +50,7 @@ class Options:
     def settings(self, spec: Workload) -> tuple[str, ...]:
         """What differs from the spec, as it stands in a cell's id."""
         head = (f"head-{self.head}",) if self.head is not None and self.head != spec.head else ()
-        changed = spec.with_settings(gate=self.gate) if self.gate is not None else spec  # type: ignore[arg-type]
+        changed = spec.with_settings(gate=self.gate) if self.gate is not None else spec
         return head + ((f"gate-{self.gate}",) if changed != spec else ())
 
 
@@ -79,10 +82,7 @@ def contest(options: Options, holes: Mapping[str, str] | None = None) -> Contest
     arms = {name: implementation.arm(name) for name in options.arms or stock}
     if not arms:
         raise UsageError("no arm found: no impl_* package with a stock arm is on the import path; install bench whole")
-    changed = {
-        name: spec.with_settings(head=options.head, gate=options.gate)  # type: ignore[arg-type]
-        for name, spec in specs.items()
-    }
+    changed = {name: spec.with_settings(head=options.head, gate=options.gate) for name, spec in specs.items()}
     return Contest(options, specs, changed, arms, dict(holes or {}))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import bench.data
-from bench import cost, record, weights
+from bench import cost, record, runfolder, weights
 from bench.data.windows import Dataset, naive_loss
 from bench.launch import Prepared
 from bench.plan import Contest
@@ -13,20 +13,19 @@ from bench.workload import Workload
 
 
 def prepare(ready: Contest, work: Path, display: Display) -> tuple[Mapping[str, Prepared], dict[str, record.Workload]]:
-    """Saves every workload's data and weights under `work`; where they are, and what the run remembers of them.
+    """Prepares every workload's data and draws its weights; where they are, and what the run remembers of them.
 
     A UsageError or MachineError when the data asked for cannot be had: nothing was measured yet.
     """
     options = ready.options
     prepared, remembered = {}, {}
+    work.mkdir(parents=True, exist_ok=True)
     for done, (name, spec) in enumerate(ready.workloads.items()):
         display.now(f"data of {name}", done, len(ready.workloads))
-        dataset = bench.data.load(spec, options.data, options.data_dir)
+        folder = bench.data.prepare(spec, options.data, options.data_dir, cache=runfolder.cache_root(), say=display.say)
+        dataset = bench.data.open_saved(folder)
         display.say(f"{name}: {dataset.source.description}")
-        folder = work / "data" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        bench.data.save(dataset, folder)
-        weights_file = folder / "weights.npz"
+        weights_file = work / f"{name}.npz"
         weights.save(weights_file, weights.initial_weights(spec, options.seed))
         prepared[name] = Prepared(spec.digest(), dataset.source.identity, folder, weights_file)
         remembered[name] = _remembered(spec, dataset)
@@ -50,4 +49,5 @@ def _remembered(spec: Workload, dataset: Dataset) -> record.Workload:
         optimizer=str(spec.optimizer),
         data=dataset.source,
         naive_loss=naive_loss(dataset),
+        published=record.Published(spec.published.curve, spec.published.source) if spec.published else None,
     )

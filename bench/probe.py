@@ -19,14 +19,17 @@ SOURCE = '#include <Python.h>\n#include <omp.h>\nextern "C" int threads() { retu
 
 
 def code_digest() -> str:
-    """A short hash of the code that decides what is measured: `bench` and every `impl_*` package on the import path."""
+    """A short hash of the code that decides what is measured: `bench` without its reports and every `impl_*` package."""
     packages = ["bench", *sorted(module.name for module in pkgutil.iter_modules() if module.name.startswith("impl_"))]
     digest = hashlib.sha256()
     for package in packages:
         spec = util.find_spec(package)
         for location in (spec and spec.submodule_search_locations) or ():
             for path in sorted(Path(location).rglob("*.py")):
-                digest.update(f"{package}/{path.relative_to(location).as_posix()}\0".encode())
+                name = f"{package}/{path.relative_to(location).as_posix()}"
+                if name.startswith("bench/report/"):
+                    continue
+                digest.update(f"{name}\0".encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-TAIL_LINES = 40
+TAIL_LINES = 60  # the crash report of a native signal is about 45 long, its cause at the top
 TAIL_BYTES = 16_384
 
 

@@ -4,6 +4,7 @@ Raw values are stored and everything else is derived from them. History of `SCHE
 1  first form.
 """
 
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -187,10 +188,20 @@ class ParityCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: str
     quantity: str
     """What was compared, down to the tensor: `gradient conv1.kernel`."""
-    error: float
-    """max|a-b| / max|b|; an absolute difference where the quantity says so."""
+    error: float | None
+    """max|a-b| / max|b|; for a sampler's share, the distance from what it should be. None: a tensor is missing, of
+    another shape or not finite, and there is no error to state."""
     bound: float
     passed: bool
+
+    @property
+    def nearness(self) -> float:
+        """Error over bound; infinite where there is no error to state, or where there is one and none is allowed."""
+        if self.error is None:
+            return math.inf
+        if self.bound == 0:
+            return math.inf if self.error else 0.0
+        return self.error / self.bound
 
 
 class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from bench import record
+from bench.data import fetch
 from bench.errors import UsageError
 
 CACHE_SPACE_BYTES = 1_000_000_000  # prepared data and compile caches of one run, with room to spare
@@ -34,8 +33,8 @@ def new_id() -> str:
 
 
 def cache_root() -> Path:
-    """`BENCH_CACHE_DIR`, else the user's cache folder."""
-    return Path(os.environ.get("BENCH_CACHE_DIR") or platformdirs.user_cache_dir("bench")).absolute()
+    """`BENCH_CACHE_DIR`, else the user's cache folder: the one the data is kept in."""
+    return fetch.default_cache().absolute()
 
 
 def work_folder(run_id: str) -> Path:

@@ -78,16 +78,17 @@ def run(options: Options, console: Console, setting: Setting) -> int:
         display.say(f"run {run_id}: {len(cells)} cells planned, {environment.cpu_budget()} CPU threads, into {folder}")
         for note in notes:
             display.say(note)
-        return _execute(made, folder, ready, work, prepared, estimator, setting, display, used_s=0.0)
+        with runfolder.locked(folder):
+            return _execute(made, folder, ready, work, prepared, estimator, setting, display, used_s=0.0)
 
 
 def resume(folder: Path, stored: Run, options: Options, console: Console, setting: Setting) -> int:
     """Measures the missing cells of a stored run under its own options; the exit code."""
     if options.device == "gpu":
         gpu.require()
-    ready = _resolve(options)
     runfolder.check_writable(folder)
-    with interruptible(), Display(console) as display:
+    ready = _resolve(options)
+    with runfolder.locked(folder), interruptible(), Display(console) as display:
         work = runfolder.work_folder(stored.id)
         prepared, workloads = prepare.prepare(ready, work, display)
         runfolder.check_same(stored, workloads, _environment(ready))
@@ -161,6 +162,7 @@ def _execute(
         work=work,
         threads=environment.cpu_budget(),
         seed=options.seed,
+        device=options.device,
         head=options.head,
         gate=options.gate,
         least_limit_s=setting.least_limit_s,
@@ -169,16 +171,15 @@ def _execute(
     under_way = Execution(stored, folder, ready, shared, prepared, estimator, setting, display, deadline_s)
     allowed = os.sched_getaffinity(0)
     try:
-        with runfolder.locked(folder):
-            # Children inherit it. Where a quota is tighter than the mask, they would start threads for all of the mask.
-            os.sched_setaffinity(0, environment.idle_cores(shared.threads))
-            execution.run_parity(under_way)
-            execution.run_cells(under_way)
-            cells = execution.finish(under_way)
-            display.say(f"{under_way.run.ended_because}; writing the report")
-            from bench import report  # pandas and matplotlib, loaded only after everything is measured
+        # Children inherit it. Where a quota is tighter than the mask, they would start threads for all of the mask.
+        os.sched_setaffinity(0, environment.idle_cores(shared.threads))
+        execution.run_parity(under_way)
+        execution.run_cells(under_way)
+        cells = execution.finish(under_way)
+        display.say(f"{under_way.run.ended_because}; writing the report")
+        from bench import report  # pandas and matplotlib, loaded only after everything is measured
 
-            report.build(folder)
+        report.build(folder)
     except KeyboardInterrupt:
         under_way.update(ended_because="interrupted")
         display.say(f"interrupted; everything measured is kept. Resume with: bench run --resume {folder}")

@@ -13,10 +13,10 @@ ROOT = FAKES.parent.parent
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """What a driven `bench` sees: caches and temporary files under `folder`, the fake arms on its import path."""
+    """What a driven `bench` sees: temporary files in `folder`, a cache that all tests share, the fake arms on its import path."""
     return os.environ | {
         "PYTHONPATH": os.pathsep.join((str(FAKES), str(ROOT))),
-        "BENCH_CACHE_DIR": str(folder / "cache"),
+        "BENCH_CACHE_DIR": str(folder.parent / "bench-cache"),
         "TMPDIR": str(folder),
         "COLUMNS": "200",
         **more,

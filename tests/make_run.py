@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench import record, workload
 from bench.data.windows import DataFile, Source
 
@@ -189,8 +191,8 @@ def make_parity(draw: random.Random, name: str, shown: str, arm: str) -> record.
     spec = workload.load(name)
     checks = []
     for precision, bound in (("float64", 1e-9), ("float32", 1e-5)):
-        quantities = ["prediction", "loss", *(f"gradient {weight}" for weight in spec.weights())]
-        quantities += [f"weights after 20 steps {weight}" for weight in spec.weights()]
+        quantities = ["predictions in training", "loss", *(f"gradient {weight}" for weight in spec.weights())]
+        quantities += [f"weights after 20 steps, {weight}" for weight in spec.weights()]
         checks += [record.ParityCheck(precision, what, bound * draw.random() / 30, bound, True) for what in quantities]
     return record.Parity(
         schema=record.SCHEMA,
@@ -205,6 +207,13 @@ def make_parity(draw: random.Random, name: str, shown: str, arm: str) -> record.
         notes=(MARK,),
         wall_s=3.0,
     )
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Rewrites `run.json`, a cell or a parity record with some fields changed."""
+    kinds: dict[str, Any] = {"cells": record.Cell, "parity": record.Parity}
+    value: Any = record.read(path, kinds.get(path.parent.name, record.Run))
+    record.write(path, msgspec.structs.replace(value, **changes))
 
 
 if __name__ == "__main__":

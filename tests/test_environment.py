@@ -59,7 +59,10 @@ def test_a_version_1_quota_counts_under_any_name_of_its_mount(tmp_path):
     root = tree(
         tmp_path,
         "4:memory:/\n3:cpu,cpuacct:/docker/abc\n",
-        **{"cpu,cpuacct__docker__abc__cpu.cfs_quota_us": "250000", "cpu,cpuacct__docker__abc__cpu.cfs_period_us": "100000"},
+        **{
+            "cpu,cpuacct__docker__abc__cpu.cfs_quota_us": "250000",
+            "cpu,cpuacct__docker__abc__cpu.cfs_period_us": "100000",
+        },
     )
     assert environment.cpu_budget(root) == 3
 

@@ -1,8 +1,9 @@
 """Reviews the suite makes itself where there are no real ones: deterministic from a seed, and with a real structure.
 
-Words follow Zipf's law and say nothing alone. A review's sentiment lies in mentions: a qualifier followed by a subject,
-each of which has a hidden sign; the product of the two is the mention's opinion, and a negation right before the pair
-turns it over. Whoever counts words learns almost nothing; whoever sees two or three neighbours does.
+Words follow Zipf's law and say next to nothing alone. A review's sentiment lies in pairs of neighbours: a modifier
+before an opinion word. An intensifier keeps the opinion, a negation turns it over ("very good", "not bad" against
+"not good", "very bad"), and both are as common in praise as in blame. Whoever counts words stays near chance; whoever
+sees two neighbours does not.
 """
 
 import numpy as np
@@ -15,14 +16,12 @@ VERSION = 1
 """Raised when a seed gives other data than before."""
 
 _VOCABULARY = 30_000
-_NEGATIONS = np.arange(30, 32)  # ranks: about as frequent as "not"
-_QUALIFIERS = np.arange(100, 116)  # the first half has sign +1, the second -1
-_SUBJECTS = np.arange(200, 216)
-_SLOT = 5  # words; a mention takes the last three of a slot, or the last two
-_MENTIONED = 0.35  # share of the slots that hold a mention
-_NEGATED = 0.25  # share of the mentions
-_AGREEING = 0.85  # share of the mentions whose opinion is the review's
-_TELLING = 0.56  # how often a qualifier's own sign is the review's: 0.5 would leave nothing to start learning from
+_MODIFIERS = np.array([31, 52, 39, 61])  # ranks; the first half intensifies, the second negates
+_OPINIONS = np.array([58, 101, 147, 203, 66, 89, 152, 195])  # the first half is praise, the second blame
+_SLOT = 4  # words; a mention takes the last two of a slot
+_MENTIONED = 0.3  # share of the slots that hold a mention
+_AGREEING = 0.75  # share of the mentions that say what the review says
+_TELLING = 0.52  # how often an opinion word alone says it: 0.5 would leave nothing to start learning from
 
 
 def reviews(spec: Reviews, seed: int) -> tuple[Texts, Texts]:
@@ -61,13 +60,10 @@ def _mention(
     count = len(begin)
 
     sentiment = 2 * labels[review] - 1
-    opinion = np.where(random.random_sample(count) < _AGREEING, sentiment, -sentiment)
-    negated = random.random_sample(count) < _NEGATED
-    qualifier = np.where(random.random_sample(count) < _TELLING, sentiment, -sentiment)
-    subject = opinion * qualifier * np.where(negated, -1, 1)
-    words[begin + _SLOT - 2] = _pick(_QUALIFIERS, qualifier, random)
-    words[begin + _SLOT - 1] = _pick(_SUBJECTS, subject, random)
-    words[begin[negated] + _SLOT - 3] = random.choice(_NEGATIONS, int(negated.sum()))
+    said = np.where(random.random_sample(count) < _AGREEING, sentiment, -sentiment)
+    opinion = np.where(random.random_sample(count) < _TELLING, sentiment, -sentiment)
+    words[begin + _SLOT - 2] = _pick(_MODIFIERS, said * opinion, random)
+    words[begin + _SLOT - 1] = _pick(_OPINIONS, opinion, random)
 
 
 def _pick(words: NDArray[np.int64], sign: NDArray[np.int64], random: np.random.RandomState) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -12,6 +12,8 @@ Indices = NDArray[np.int32]
 """(batch,) sample numbers of token data, or the rows that windows end before."""
 Identity = Literal["genuine", "equivalent", "other", "synthetic"]
 Split = Literal["train", "validation", "test"]
+
+_WINDOWS_AT_ONCE = 8  # picked, then put into the caller's buffer while they are in the processor's cache
 
 
 class DataFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,36 +76,42 @@ class Dataset:
     def gather(
         self, indices: Indices, out: NDArray[np.int32] | NDArray[np.float32] | None = None
     ) -> tuple[NDArray[np.int32] | NDArray[np.float32], NDArray[np.float32]]:
-        """Inputs (batch, *input_shape) and targets (batch,) of one batch, in one vectorised pick, into `out` if given.
+        """Inputs (batch, *input_shape) and targets (batch,) of one batch, picked by whole samples, into `out` if given.
 
-        `out` has the inputs' shape and dtype and is contiguous. The indices must come from this data set's splits.
+        `out` has the inputs' dtype and is contiguous. The indices must come from this data set's splits.
         """
-        # "clip" because "raise", the default, makes NumPy fill a buffer of its own first; every index is in range.
         if self.offsets is None:
+            # "clip" because "raise", the default, makes NumPy fill a buffer of its own first; every index is in range.
             return np.take(self.inputs, indices, axis=0, out=out, mode="clip"), self.targets[indices]
-        if out is None:
-            out = np.empty((len(indices), len(self.offsets), self.inputs.shape[1]), np.float32)
-        rows, step, stride = self._by_phase
+        windows, step, stride = self._windows
         period, phase = np.divmod(indices + self.offsets[0], step)
-        places = (phase * stride + period)[:, None] + np.arange(len(self.offsets), dtype=np.int32)
-        rows.take(places, out=out.view(rows.dtype)[..., 0], mode="clip")
+        places = phase * stride + period
+        if out is None:
+            picked = windows[places].view(np.float32)
+            return picked.reshape(len(places), len(self.offsets), -1), self.targets[indices]
+        into = out.reshape(len(places), -1).view(windows.dtype)[:, 0]
+        for start in range(0, len(places), _WINDOWS_AT_ONCE):
+            block = slice(start, start + _WINDOWS_AT_ONCE)
+            into[block] = windows[places[block]]
         return out, self.targets[indices]
 
     @functools.cached_property
-    def _by_phase(self) -> tuple[NDArray[Any], int, int]:
-        """The rows sorted by row number modulo the window's step, the step, and the rows of one phase.
+    def _windows(self) -> tuple[NDArray[np.void], int, int]:
+        """Every window as one opaque item, which NumPy copies whole; the window's step; how many begin in a phase.
 
-        A window then lies in one piece, which memory serves faster than one row in `step`. A row is one opaque item:
-        NumPy copies it whole. Costs a second copy of the series, made at the first gather.
+        They overlap in a second copy of the series, made at the first gather, whose rows are sorted by row number
+        modulo the step: there a window lies in one piece.
         """
         assert self.offsets is not None
-        step = int(self.offsets[1] - self.offsets[0]) if len(self.offsets) > 1 else 1
+        steps, features = len(self.offsets), self.inputs.shape[1]
+        step = int(self.offsets[1] - self.offsets[0]) if steps > 1 else 1
         stride = -(-len(self.inputs) // step)
-        padded = np.zeros((stride * step, self.inputs.shape[1]), np.float32)
+        padded = np.zeros((stride * step, features), np.float32)
         padded[: len(self.inputs)] = self.inputs
-        by_phase = np.ascontiguousarray(padded.reshape(stride, step, -1).swapaxes(0, 1))
-        row = np.dtype((np.void, self.inputs.shape[1] * self.inputs.itemsize))
-        return by_phase.reshape(stride * step, -1).view(row)[:, 0], step, stride
+        rows = np.ascontiguousarray(padded.reshape(stride, step, features).swapaxes(0, 1))
+        row_bytes = features * rows.itemsize
+        window = np.dtype((np.void, steps * row_bytes))
+        return np.ndarray((stride * step - steps + 1,), window, rows, strides=(row_bytes,)), step, stride
 
     def _in_order(self, split: Split) -> list[Indices]:
         first, end = self.ranges[split]

@@ -43,7 +43,7 @@ class Subject:
 
     @cached_property
     def workload(self) -> Workload:
-        return load(self.request.workload).with_settings(head=self.request.head, gate=self.request.gate)  # type: ignore[arg-type]
+        return load(self.request.workload).with_settings(head=self.request.head, gate=self.request.gate)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -51,7 +51,8 @@ class Subject:
         if self.request.prepared is not None:
             found = bench.data.open_saved(Path(self.request.prepared))
         else:
-            found = bench.data.load(self.workload, self.request.data, self.request.data_dir)
+            kind, named = self.request.data, self.request.data_dir
+            found = bench.data.load(self.workload, kind, Path(named) if named else None)
         self.times_s["data_s"] = time.perf_counter() - start_s
         return found
 
@@ -82,7 +83,7 @@ class Subject:
         """Builds the model and puts data and weights in place; the parts' times go into `times_s`."""
         request = self.request
         marks_s = [time.perf_counter()]
-        setup = Setup(self.arm, self.workload, request.device, self.threads, seed=request.seed)  # type: ignore[arg-type]
+        setup = Setup(self.arm, self.workload, request.device, self.threads, seed=request.seed)
         session = open_session(setup)
         marks_s.append(time.perf_counter())
         session.stage(self.dataset)

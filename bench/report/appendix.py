@@ -60,7 +60,7 @@ def _arms(folder: Folder) -> list[str]:
 
 
 def _environment(folder: Folder) -> list[str]:
-    rows = [[short(key), text("-" if value is None else value)] for key, value in _flat(folder.run.environment)]
+    rows = [[short(key), text("unknown" if value is None else value)] for key, value in _flat(folder.run.environment)]
     return ["## Environment", table(["what", "value"], rows, left=2)] if rows else []
 
 

@@ -79,7 +79,8 @@ def _holes(folder: Folder) -> list[str]:
 
 
 def _course(folder: Folder) -> list[str]:
-    run, found = folder.run, []
+    run = folder.run
+    found = [f"{text(note)}." for note in run.notes]
     if run.finished is None:
         because = f" ({text(run.ended_because)})" if run.ended_because else ""
         found.append(f"**The run is not finished**{because}: it goes on, or was interrupted and can be resumed.")

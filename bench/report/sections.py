@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from bench.record import Parity, Workload
 from bench.report import curves, published
 from bench.report.markdown import number, short, table, text
-from bench.report.parity import parity_table
+from bench.report.parity_table import parity_table
 from bench.report.summary import ArmSummary, Contest
 from bench.stats import Spread
 

@@ -86,6 +86,7 @@ class FakeSession:
             case "fake-hangs":
                 # A child in a session of its own, which would outlive the process group.
                 stray = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+                print(f"stray {stray.pid}", flush=True)
                 waiting = Path(tempfile.gettempdir(), "fake-hangs.fifo")
                 if waiting.exists():  # opening it waits for a test that reads
                     waiting.write_text(f"{os.getpid()} {stray.pid}")
@@ -115,7 +116,6 @@ class FakeSession:
 
     def reset(self, weights: Arrays) -> None:
         self.steps = 0
-        self.spun_ns.clear()
         self.weights = {name: value.copy() for name, value in weights.items()}
 
     def synchronise(self) -> None:

@@ -1,0 +1,61 @@
+"""The arms of Keras 3, one a backend. Importing this package imports no framework; `session` does."""
+
+from bench.implementation import Arm
+
+SESSION = "impl_keras.session:open_session"
+LAYERS = {
+    "training loop": "Keras' fit over a vectorised in-memory data set; train_step runs fit's own compiled function",
+    "recurrence": "keras.layers.GRU(reset_after=False, implementation=1)",
+}
+
+ARMS = (
+    Arm(
+        name="keras-tensorflow",
+        framework="tensorflow",
+        tier="stock",
+        session=SESSION,
+        distributions=("keras", "tensorflow|tensorflow-cpu"),
+        environment={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"},
+        settings=LAYERS
+        | {
+            "data": "arrays in host memory, gathered by tf.data, prefetched",
+            "compiled": "tf.function; XLA as Keras' own 'auto' decides (on a GPU, not on a CPU)",
+            "optimizer": "keras.optimizers.RMSprop; the embedding's gradient is made dense first",
+        },
+    ),
+    Arm(
+        name="keras-jax",
+        framework="jax",
+        tier="stock",
+        session=SESSION,
+        distributions=("keras", "jax", "jaxlib"),
+        environment={
+            "KERAS_BACKEND": "jax",
+            "NPROC": "{threads}",  # what XLA's CPU client sizes its thread pools by
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "JAX_COMPILATION_CACHE_DIR": "{cache}/jax",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        },
+        settings=LAYERS
+        | {
+            "data": "arrays on the device, one jitted gather a batch behind a keras.utils.PyDataset",
+            "compiled": "jax.jit of the whole training step, its state donated",
+            "optimizer": "keras.optimizers.RMSprop",
+        },
+    ),
+    Arm(
+        name="keras-torch",
+        framework="torch",
+        tier="stock",
+        session=SESSION,
+        distributions=("keras", "torch"),
+        environment={"KERAS_BACKEND": "torch"},
+        settings=LAYERS
+        | {
+            "data": "arrays on the device, one gather a batch behind a keras.utils.PyDataset",
+            "compiled": "no: eager is what Keras does by default on this backend",
+            "optimizer": "keras.optimizers.RMSprop over torch's foreach kernels",
+        },
+    ),
+)

@@ -1,0 +1,15 @@
+"""The module of whatever backend Keras runs on; the three `backend_*` files offer the same names.
+
+RMSprop                      Keras' own, with dense gradients
+configure(setup)             device, threads, TF32 and 64-bit mode; RuntimeError when the GPU asked for is not there
+versions()                   what is really in force, read from the framework
+device_peak_memory_bytes()   None where there is no reading
+Data(dataset)                the data set staged; `batch(indices)`; `feed(batches)` is what fit and evaluate read
+Trainer(model)               Keras' compiled training step, gradients and training-mode forward pass
+"""
+
+import importlib
+
+import keras
+
+backend = importlib.import_module(f"impl_keras.backend_{keras.backend.backend()}")

@@ -1,0 +1,132 @@
+"""Keras on TensorFlow: tf.data feeds fit, tf.function compiles the step (with XLA where Keras' own "auto" says so)."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.data.windows import Dataset, Indices
+from bench.implementation import Setup
+from impl_keras import masks
+from impl_keras.data import Batch
+
+
+class RMSprop(keras.optimizers.RMSprop):
+    """Keras' own, given the sum of an embedding's gradient per word instead of one slice for each occurrence."""
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        super().apply([tf.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
+
+
+def configure(setup: Setup) -> None:
+    """Raises RuntimeError when the GPU asked for is not there, or when TensorFlow already runs otherwise."""
+    if setup.device == "cpu":
+        # Before the first look at the devices: Keras decides on XLA by those that exist, not by those in use.
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    gpus = tf.config.list_physical_devices("GPU")
+    if setup.device == "gpu" and not gpus:
+        raise RuntimeError("this TensorFlow sees no GPU; install tensorflow[and-cuda] and make a GPU visible")
+    if setup.device == "cpu" and tf.config.get_visible_devices("GPU"):
+        raise RuntimeError("TensorFlow took a GPU before a session on the CPU was opened; open it in a new process")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.threading.set_intra_op_parallelism_threads(setup.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(setup.threads)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def versions() -> dict[str, str]:
+    """Read from TensorFlow."""
+    return {
+        "tensorflow": tf.__version__,
+        "devices": ", ".join(device.name for device in tf.config.list_logical_devices()),
+        "intra-op threads": str(tf.config.threading.get_intra_op_parallelism_threads()),
+        "inter-op threads": str(tf.config.threading.get_inter_op_parallelism_threads()),
+        "TF32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "unset (on where the processor has it)"),
+    }
+
+
+def device_peak_memory_bytes() -> int | None:
+    """Of the first GPU; None on the CPU."""
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
+
+class Data:
+    """The data set in host memory, where tf.data gathers; `batch` hands its result to the device."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        floatx = keras.config.floatx()
+        with tf.device("CPU:0"):
+            inputs = dataset.inputs if dataset.offsets is None else dataset.inputs.astype(floatx)
+            self._inputs = tf.constant(inputs)
+            self._targets = tf.constant(dataset.targets.astype(floatx)[:, None])
+            self._offsets = None if dataset.offsets is None else tf.constant(dataset.offsets)
+        self._device = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+
+    def batch(self, indices: Indices) -> Batch:
+        with tf.device("CPU:0"):
+            inputs, targets = self._gather(indices)
+        with tf.device(self._device[0].name):
+            return tf.identity(inputs), tf.identity(targets)
+
+    def feed(self, batches: Sequence[Indices]) -> tf.data.Dataset:
+        """ValueError when the batches differ in size (the last may be shorter)."""
+        size = len(batches[0])
+        if any(len(indices) != size for indices in batches[:-1]) or len(batches[-1]) > size:
+            raise ValueError(f"batches of {sorted({len(indices) for indices in batches})}; expected one size")
+        samples = tf.data.Dataset.from_tensor_slices(np.concatenate(batches))
+        return samples.batch(size).map(self._gather).prefetch(tf.data.AUTOTUNE)
+
+    def _gather(self, indices: Any) -> Batch:
+        rows = indices if self._offsets is None else tf.expand_dims(indices, 1) + self._offsets  # (B,) or (B, T)
+        return tf.gather(self._inputs, rows), tf.gather(self._targets, indices)
+
+
+class Trainer:
+    """The weights always live in the model's variables here."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self.trace_again()
+
+    def trace_again(self) -> None:
+        """After a change that compiled functions do not see, such as other dropout masks."""
+        self.model.make_train_function(force=True)
+        self._loss_and_gradients = tf.function(self._differentiated, jit_compile=self.model.jit_compile)
+        self._forward = tf.function(self._training_forward, jit_compile=self.model.jit_compile)
+
+    def step(self, batch: Batch) -> None:
+        """One call of the function that fit calls, which returns before a GPU is done."""
+        self.model.train_function([batch])
+
+    def settle(self) -> None:
+        """Nothing to do: see JAX."""
+
+    def synchronise(self) -> None:
+        tf.test.experimental.sync_devices()
+
+    def loss_and_gradients(self, inputs: Any, targets: Any) -> tuple[Any, Any, list[Any]]:
+        """Predictions (B, 1), loss, dense gradients in the order of `model.trainable_variables`."""
+        return self._loss_and_gradients(inputs, targets)
+
+    def forward(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+        """Training-mode predictions (B, 1) and the masks used."""
+        return self._forward(inputs)
+
+    def _differentiated(self, inputs: Any, targets: Any) -> tuple[Any, Any, list[Any]]:
+        with tf.GradientTape() as tape:
+            outputs = self.model(inputs, training=True)
+            loss = self.model.compute_loss(inputs, targets, outputs)
+        gradients = tape.gradient(loss, self.model.trainable_weights)
+        return outputs, loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def _training_forward(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+        with masks.recorded(self.model) as used:
+            outputs = self.model(inputs, training=True)
+        return outputs, used

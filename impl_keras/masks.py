@@ -1,0 +1,69 @@
+"""Dropout masks of Keras' GRU cells: given ones instead of drawn ones, and a record of those drawn.
+
+A cell is asked for its masks through two methods, once before the recurrence and again, from its cache, at each time
+step. Both are replaced on the cell itself; everything downstream stays Keras' own.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import ops
+
+from bench.implementation import Arrays
+
+METHODS = {"input": "get_dropout_mask", "recurrent": "get_recurrent_dropout_mask"}
+
+
+def inject(model: keras.Model, masks: Arrays | None) -> None:
+    """Lets training use these masks, named and shaped as `Workload.masks`; None lets the cells draw again.
+
+    Functions compiled before must be traced again.
+    """
+    for name, cell, method in _sources(model):
+        if masks is None:
+            vars(cell).pop(method, None)
+        else:
+            gates = [ops.convert_to_tensor(mask, keras.config.floatx()) for mask in masks[name]]
+            vars(cell)[method] = functools.partial(_given, gates)
+
+
+@contextmanager
+def recorded(model: keras.Model) -> Iterator[dict[str, Any]]:
+    """Yields a dict that fills with the masks a forward pass uses, (gate, sample, feature or unit) by canonical name.
+
+    A mask that a cell does not draw, its share being 0, is left out.
+    """
+    used: dict[str, Any] = {}
+    before = [(cell, method, vars(cell).get(method)) for _, cell, method in _sources(model)]
+    try:
+        for name, cell, method in _sources(model):
+            vars(cell)[method] = functools.partial(_noted, used, name, getattr(cell, method))
+        yield used
+    finally:
+        for cell, method, given in before:
+            vars(cell).pop(method)
+            if given is not None:
+                vars(cell)[method] = given
+
+
+def _sources(model: keras.Model) -> list[tuple[str, Any, str]]:
+    return [
+        (f"{layer.name}.{mask}", layer.cell, method)
+        for layer in model.layers
+        if isinstance(layer, keras.layers.GRU)
+        for mask, method in METHODS.items()
+    ]
+
+
+def _given(gates: list[Any], _step_input: Any) -> list[Any]:
+    return gates
+
+
+def _noted(used: dict[str, Any], name: str, draw: Callable[[Any], Any], step_input: Any) -> Any:
+    gates = draw(step_input)
+    if gates is not None and name not in used:  # first asked outside the loop over time, where a trace can return it
+        used[name] = ops.stack(list(gates))
+    return gates

@@ -1,0 +1,132 @@
+"""The `bench` command: its verbs, its one-line errors and its exit codes."""
+
+import re
+
+import harness
+import pytest
+
+from bench import gpu, implementation
+from bench.cli import main
+
+
+@pytest.fixture(autouse=True)
+def fake_arms(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(harness.FAKES))
+    monkeypatch.setenv("BENCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(harness.FAKES))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    implementation.arms.cache_clear()
+    yield
+    implementation.arms.cache_clear()
+
+
+ONE = ["--workload", "conv_only", "--arm", "fake-1ms", "--data", "synthetic"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ([], "VERB"),
+        (["frobnicate"], "frobnicate"),
+        (["run", "--profile", "fast"], "--profile"),
+        (["run", "--device", "tpu"], "--device"),
+        (["run", "--budget", "10"], "--budget"),
+        (["run", "--budget", "0s"], "--budget"),
+        (["run", "--budget", "-5m"], "--budget"),
+        (["run", "--seed", "-1"], "--seed"),
+        (["run", "--seed", "1.5"], "--seed"),
+        (["run", "--seed", str(2**32)], "--seed"),
+        (["run", "--workload", "lenet"], "--workload lenet"),
+        (["run", "--arm", "fake-2ms"], "--arm fake-2ms"),
+        (["run", *ONE, "--arm", "fake-1ms"], "--arm fake-1ms"),
+        (["run", *ONE, "--head", "logits"], "--head logits"),
+        (["run", *ONE, "--gate", "sigmoid"], "--gate sigmoid"),
+        (["run", "--data", "imaginary"], "--data"),
+        (["run", "--frob"], "--frob"),
+        (["run", "--resume", "nothing-there"], "nothing-there"),
+        (["run", "--resume", "nothing-there", "--seed", "3"], "--resume"),
+        (["report", "nothing-there"], "nothing-there"),
+        (["plan", *ONE, "--out", "file/below"], None),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line_and_the_exit_code_is_2(words, named, capsys, tmp_path):
+    (tmp_path / "file").write_text("a file, not a folder")
+    code = main(words)
+    printed = capsys.readouterr()
+    if named is None:  # a plan writes nothing
+        assert code == 0
+        return
+    assert (code, printed.out) == (2, "")
+    assert printed.err.startswith("bench: ")
+    assert printed.err.count("\n") == 1
+    assert named in printed.err
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"file"}
+
+
+def test_an_out_that_cannot_be_written_is_an_error_before_anything_is_measured(capsys, tmp_path):
+    (tmp_path / "file").write_text("a file, not a folder")
+    assert main(["run", *ONE, "--out", "file/below"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == "bench: --out file/below: cannot be written (Not a directory); name a folder that can\n"
+    assert (tmp_path / "file").read_text() == "a file, not a folder"
+
+
+def test_too_little_disk_space_is_an_error_before_anything_is_measured(capsys, monkeypatch, tmp_path):
+    from bench import runfolder
+
+    monkeypatch.setattr(runfolder, "RESULT_SPACE_BYTES", 10**18)
+    assert main(["run", *ONE]) == 2
+    assert re.match(r"bench: --out results: \d+ MB of disk are free, \d+ MB needed; free some", capsys.readouterr().err)
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+@pytest.mark.parametrize("python", ["/no/such/python", "/bin/false"])
+def test_an_interpreter_that_cannot_be_used_is_named_by_its_variable(python, capsys, monkeypatch):
+    from bench import interpreters
+
+    monkeypatch.setenv("BENCH_PYTHON_FAKE", python)
+    interpreters.probe.cache_clear()
+    assert main(["run", *ONE]) == 2
+    interpreters.probe.cache_clear()
+    error = capsys.readouterr().err
+    assert error.startswith(f"bench: BENCH_PYTHON_FAKE={python}: ")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.skipif(bool(gpu.devices()[0]), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_exit_code_3_and_nothing_is_measured(capsys, tmp_path):
+    assert main(["run", *ONE, "--device", "gpu"]) == 3
+    error = capsys.readouterr().err
+    assert error.startswith("bench: --device gpu: ")
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(bool(gpu.devices()[0]), reason="this machine has a GPU")
+def test_doctor_describes_the_machine_and_fails_for_a_device_that_is_not_there(capsys):
+    assert main(["doctor", "--device", "gpu"]) == 3
+    printed = capsys.readouterr()
+    assert "cpu_budget" in printed.out
+    assert "fake-1ms" in printed.out
+    assert "hole: no-such-distribution" in printed.out
+    assert printed.err.startswith("bench: --device gpu: ")
+
+
+def test_plan_prints_the_grid_with_time_memory_and_assumptions(capsys):
+    assert main(["plan", *ONE, "--arm", "fake-absent", "--profile", "quick"]) == 0
+    printed = capsys.readouterr().out
+    assert "fake-absent (hole)" in printed
+    assert re.search(r"^7 cells, about .+ after parity$", printed, re.MULTILINE)
+    assert "budget 10 min" in printed
+    assert "GiB" in printed
+    assert "assumed: " in printed
+    assert "hole: fake-absent: no-such-distribution" in printed
+
+
+def test_help_of_every_verb_is_exit_code_0(capsys):
+    for verb in ("plan", "run", "report", "doctor", "data"):
+        with pytest.raises(SystemExit) as ended:
+            main([verb, "--help"])
+        assert ended.value.code == 0
+        assert "usage: bench" in capsys.readouterr().out
