@@ -38,6 +38,8 @@ class Request:
     warmup_rounds: int = 5
     rounds: int = 30
     steps_per_round: int = 1
+    epoch_limit_s: float | None = None
+    """Leave epoch and validate out when the measured step time says they take longer; None: they have all the time."""
     epochs: int | None = None
     """Of `converge`; None: the workload's own schedule."""
     data: Kind = "auto"
@@ -62,6 +64,8 @@ class Observed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     failure: str | None
     """One line; None when every phase was measured."""
+    skipped: str | None
+    """Why epoch and validate were left out; None when they were not."""
     threads: int
     versions: dict[str, str]
     peak_memory_bytes: int | None

@@ -8,6 +8,7 @@ import statistics
 from dataclasses import dataclass, field
 
 from bench import cost
+from bench.layers import GRU
 from bench.record import Cell, PlannedCell, phases
 from bench.workload import Reviews, Workload
 
@@ -20,10 +21,12 @@ class Assumptions:
     """Interpreter, framework, build and a cold compilation."""
     parity_s: float = 20.0
     """One parity process."""
-    flops_per_core: float = 8e9
+    flops_per_core: float = 20e9
     """Operations per second that training reaches on one CPU core."""
     gpu_flops: float = 1e12
     step_overhead_s: float = 0.004
+    time_step_s: float = 0.0006
+    """One time step of a recurrent layer, forward and backward, on top of its operations."""
     process_bytes: int = 900_000_000
     """A framework in a process, before any data."""
 
@@ -31,7 +34,9 @@ class Assumptions:
         return (
             f"assumed: {self.start_s:.0f} s to start a cell, {self.parity_s:.0f} s for a parity process, "
             f"{self.flops_per_core / 1e9:.0f} GFLOP/s a core ({self.gpu_flops / 1e12:.0f} TFLOP/s on a GPU), "
-            f"{self.step_overhead_s * 1000:.0f} ms a step on top, {self.process_bytes / 1e6:.0f} MB for a framework"
+            f"{self.step_overhead_s * 1000:.0f} ms a step and "
+            f"{self.time_step_s * 1000:.1f} ms a recurrent time step on top, "
+            f"{self.process_bytes / 1e6:.0f} MB for a framework"
         )
 
 
@@ -75,13 +80,15 @@ class Estimator:
             return same[-1]
         if earlier:
             before, cell = earlier[-1]
-            return max(1.0, cell.wall_s + self._long_phases_s(planned, cell) - self._long_phases_s(before, cell))
+            return max(0.0, cell.wall_s + self._long_phases_s(planned, cell) - self._long_phases_s(before, cell))
         return self._assumed_s(planned) * self._correction()
 
     def _assumed_s(self, planned: PlannedCell) -> float:
         workload = self.workloads[planned.workload]
         rate = self.assumptions.gpu_flops if planned.device == "gpu" else self.assumptions.flops_per_core * self.cores
+        time_steps = sum(shape[0] for layer, shape in workload.layer_inputs() if isinstance(layer, GRU))
         step_s = cost.training_flops(workload) / rate + self.assumptions.step_overhead_s
+        step_s += time_steps * self.assumptions.time_step_s
         seconds = self.assumptions.start_s
         if "train_step" in planned.phases:
             seconds += (self.warmup_rounds + self.rounds) * self.steps_per_round * step_s

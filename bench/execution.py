@@ -21,6 +21,8 @@ from bench.record import Cell, Parity, PlannedCell, Run
 
 STRIKES = 2
 """So many failed cells in a row of a workload and an arm, and it is not tried again."""
+SLACK = 2.0
+"""A cell's epoch may take so many times its estimated share of the time that is left for epochs."""
 OVERTIME_SHARE = 0.05
 """Share of the budget by which a running cell may overrun it before it is ended."""
 
@@ -142,7 +144,7 @@ def run_cells(execution: Execution) -> None:
         if execution.deadline_s is not None:
             left_s = min(left_s, max(0.0, execution.deadline_s - time.monotonic()))
         execution.display.now(cell.id, done, len(execution.run.plan), left_s)
-        _run_cell(execution, cell)
+        _run_cell(execution, cell, waiting)
         waiting = _without_hopeless(execution, cell, waiting)
         done += 1
 
@@ -151,6 +153,8 @@ def _shorten_block(execution: Execution, waiting: list[PlannedCell]) -> None:
     """Leaves epoch and validate out of the rest of a block that would not fit into the budget with them."""
     block = [cell for cell in waiting if cell.block == waiting[0].block and cell.arm not in execution.contest.holes]
     if execution.deadline_s is None or not any("epoch" in cell.phases for cell in block):
+        return
+    if time.monotonic() >= execution.deadline_s:  # nothing of it will be started
         return
     needed_s, left_s = sum(map(execution.estimator.wall_s, block)), execution.deadline_s - time.monotonic()
     if needed_s <= left_s:
@@ -179,7 +183,21 @@ def _without_hopeless(execution: Execution, cell: PlannedCell, waiting: list[Pla
     return [other for other in waiting if other not in later]
 
 
-def _run_cell(execution: Execution, cell: PlannedCell) -> None:
+def _epoch_limit_s(execution: Execution, cell: PlannedCell, waiting: list[PlannedCell]) -> float | None:
+    """Seconds the cell may spend on epoch and validate so that the rest of its block can have its share too."""
+    if execution.deadline_s is None or "epoch" not in cell.phases:
+        return None
+    wall_s = execution.estimator.wall_s
+    block = [other for other in waiting if other.block == cell.block and other.arm not in execution.contest.holes]
+    short_s = {other.id: wall_s(plan.shortened(other, execution.estimator)) for other in (cell, *block)}
+    long_s = {other.id: max(0.0, wall_s(other) - short_s[other.id]) for other in (cell, *block)}
+    left_s = max(0.0, execution.deadline_s - time.monotonic() - sum(short_s.values()))
+    total_s = sum(long_s.values())
+    share = long_s[cell.id] / total_s if total_s else 1.0
+    return left_s * min(1.0, SLACK * share)
+
+
+def _run_cell(execution: Execution, cell: PlannedCell, waiting: list[PlannedCell]) -> None:
     """Measures one cell, or records why not, or leaves it for `finish` when the budget cannot hold it."""
     contest, shared = execution.contest, execution.shared
     prepared, pair = execution.prepared[cell.workload], (cell.workload, cell.arm)
@@ -196,7 +214,13 @@ def _run_cell(execution: Execution, cell: PlannedCell) -> None:
     if parity is None or late:
         return
     arm = contest.arms[cell.arm]
-    execution.write(cell, launch.measure(current, arm, prepared, shared, parity.id, execution.last_s))
+    limit_s = _epoch_limit_s(execution, cell, waiting)
+    found = launch.measure(current, arm, prepared, shared, parity.id, execution.last_s, limit_s)
+    if found.status == "ok" and "epoch" in cell.phases and "epoch" not in record.phases(found):
+        cell = plan.shortened(cell, execution.estimator)
+        execution.update(plan=tuple(cell if cell.id == other.id else other for other in execution.run.plan))
+        execution.note(f"{cell.id}: epoch and validate are left out, its measured step time says they do not fit")
+    execution.write(cell, found)
 
 
 def finish(execution: Execution) -> list[Cell]:

@@ -12,7 +12,7 @@ from bench.cell import Observed, Request
 from bench.implementation import Arm, Device
 from bench.interpreters import base_environment, interpreter
 from bench.layers import Gate
-from bench.profiles import Profile
+from bench.profiles import SHORT, Profile
 from bench.record import Cell, PlannedCell
 from bench.runfolder import now
 from bench.workload import Head
@@ -70,9 +70,18 @@ def unmeasured(planned: PlannedCell, prepared: Prepared, launch: Launch, status:
 
 
 def measure(
-    planned: PlannedCell, arm: Arm, prepared: Prepared, launch: Launch, parity: str, until_s: float | None
+    planned: PlannedCell,
+    arm: Arm,
+    prepared: Prepared,
+    launch: Launch,
+    parity: str,
+    until_s: float | None,
+    epoch_limit_s: float | None,
 ) -> Cell:
-    """Runs the cell's process and makes its record; `until_s` of the monotonic clock ends it with the budget."""
+    """Runs the cell's process and makes its record; `until_s` of the monotonic clock ends it with the budget.
+
+    A cell leaves epoch and validate out by itself when it finds that they take longer than `epoch_limit_s`.
+    """
     out = launch.work / "cells" / planned.id
     shutil.rmtree(out, ignore_errors=True)  # of an interrupted try
     out.mkdir(parents=True)
@@ -88,6 +97,7 @@ def measure(
         warmup_rounds=profile.warmup_rounds,
         rounds=profile.rounds,
         steps_per_round=profile.steps_per_round[planned.device],
+        epoch_limit_s=epoch_limit_s,
         prepared=str(prepared.data),
         weights=str(prepared.weights),
         out=str(out),
@@ -136,8 +146,10 @@ def _judge(
         hint = " (most often the kernel, out of memory)" if name == "SIGKILL" else ""
         return "failed", f"killed by {name}{hint} {where}", observed, measured
     done = {entry["extra_info"].get("phase") for entry in measured.get("benchmarks", ())}
-    if ended.returncode == 0 and observed is not None and observed.failure is None and done == set(planned.phases):
-        return "ok", None, observed, measured
+    if ended.returncode == 0 and observed is not None and observed.failure is None:
+        wanted = planned.phases if observed.skipped is None else SHORT
+        if done == set(wanted):
+            return "ok", None, observed, measured
     if observed is not None and observed.failure is not None:
         return "failed", observed.failure, observed, measured
     how = f"ended with exit code {ended.returncode} {where}: {process.last_word(out / 'output.log')}"

@@ -18,8 +18,6 @@ from bench.record import PlannedCell
 from bench.workload import Head, Workload
 
 SEEDS = 2**32
-PLAN_SHARE = 0.8
-"""Share of the budget that block 1 may take by estimate: estimates are rough, and other blocks are to follow."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +108,11 @@ def fit(
 ) -> tuple[tuple[PlannedCell, ...], str | None]:
     """Leaves epoch and validate out everywhere when block 1 with them would fill the budget; says so in words."""
     first_s = parity_s + sum(cell.estimate_s for cell in cells if cell.block == 1)
-    if budget_s is None or first_s <= PLAN_SHARE * budget_s or not any("epoch" in cell.phases for cell in cells):
+    if budget_s is None or first_s <= budget_s or not any("epoch" in cell.phases for cell in cells):
         return tuple(cells), None
     note = (
-        f"epoch and validate are left out: block 1 with them and parity is estimated at {first_s:.0f} s, more than "
-        f"{PLAN_SHARE:.0%} of the budget of {budget_s:.0f} s; a larger --budget measures them"
+        f"epoch and validate are left out: block 1 with them and parity is estimated at {first_s:.0f} s, the budget is "
+        f"{budget_s:.0f} s; a larger --budget measures them"
     )
     return tuple(shortened(cell, estimator) for cell in cells), note
 

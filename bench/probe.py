@@ -19,7 +19,7 @@ SOURCE = '#include <Python.h>\n#include <omp.h>\nextern "C" int threads() { retu
 
 
 def code_digest() -> str:
-    """A short hash of the code that decides what is measured: `bench` without its reports and every `impl_*` package."""
+    """A short hash of the code that decides what is measured: `bench` without its reports, every `impl_*` package."""
     packages = ["bench", *sorted(module.name for module in pkgutil.iter_modules() if module.name.startswith("impl_"))]
     digest = hashlib.sha256()
     for package in packages:

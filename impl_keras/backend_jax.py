@@ -97,7 +97,6 @@ class Trainer:
     def trace_again(self) -> None:
         """After a change that compiled functions do not see, such as other dropout masks."""
         self.settle()
-        jax.clear_caches()  # JAX knows a bound method by what it is bound to: a new jit of it finds the old trace
         self.model.make_train_function(force=True)
         self._loss_and_gradients = jax.jit(jax.value_and_grad(self._loss, has_aux=True))
         self._forward = jax.jit(self._training_forward)

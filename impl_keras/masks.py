@@ -10,24 +10,36 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from bench.implementation import Arrays
 
 METHODS = {"input": "get_dropout_mask", "recurrent": "get_recurrent_dropout_mask"}
+SHARES = {"get_dropout_mask": "dropout", "get_recurrent_dropout_mask": "recurrent_dropout"}
 
 
-def inject(model: keras.Model, masks: Arrays | None) -> None:
+def inject(model: keras.Model, masks: Arrays | None) -> bool:
     """Lets training use these masks, named and shaped as `Workload.masks`; None lets the cells draw again.
 
-    Functions compiled before must be traced again.
+    Returns whether anything changed: then functions compiled before must be traced again. ValueError for a mask that
+    no cell would ask for.
     """
-    for name, cell, method in _sources(model):
+    sources = _sources(model)
+    if masks is not None and set(masks) != {name for name, _, _ in sources}:
+        raise ValueError(f"masks {sorted(masks)}; this model takes {sorted(name for name, _, _ in sources)}")
+    changed = False
+    for name, cell, method in sources:
         if masks is None:
-            vars(cell).pop(method, None)
-        else:
-            gates = [ops.convert_to_tensor(mask, keras.config.floatx()) for mask in masks[name]]
-            vars(cell)[method] = functools.partial(_given, gates)
+            changed |= vars(cell).pop(method, None) is not None
+            continue
+        share = getattr(cell, SHARES[method])
+        if not share and np.any(masks[name] != 1):
+            raise ValueError(f"mask {name} drops values, but the layer's share is {share}: it would be ignored")
+        gates = [ops.convert_to_tensor(mask, keras.config.floatx()) for mask in masks[name]]
+        vars(cell)[method] = functools.partial(_given, gates)
+        changed = True
+    return changed
 
 
 @contextmanager

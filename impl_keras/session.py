@@ -97,8 +97,8 @@ class KerasSession:
         return _array(outputs)[:, 0], drawn
 
     def set_masks(self, masks_: Arrays | None) -> None:
-        masks.inject(self.model, masks_)
-        self.trainer.trace_again()
+        if masks.inject(self.model, masks_):
+            self.trainer.trace_again()
 
     def get_weights(self) -> Arrays:
         self.trainer.settle()

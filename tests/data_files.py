@@ -2,17 +2,26 @@
 
 import contextlib
 import dataclasses
+import functools
+import hashlib
 import http.server
+import io
+import socket
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from bench import workload
+from bench.data import sources
+from bench.data.fetch import Remote, Remotes
 from bench.data.jena import DATE, FEATURES
 from bench.workload import Reviews, Workload
 
+Written = TypeVar("Written", Path, io.BytesIO)
 FEW_REVIEWS = 40
 JENA_ROWS = 7_000  # a little more than conv_only needs
 
@@ -30,7 +39,7 @@ def words_and_labels(seed: int, samples: int = FEW_REVIEWS) -> tuple[list[list[i
     return [random.randint(1, 12_000, length).tolist() for length in lengths], random.randint(0, 2, samples).tolist()
 
 
-def write_imdb(path: Path, **changed: object) -> Path:
+def write_imdb(path: Written, **changed: object) -> Written:
     """An imdb.npz of `words_and_labels`, any of its four arrays replaced by `changed`, or left out where None."""
     arrays: dict[str, object] = {}
     for seed, split in enumerate(("train", "test")):
@@ -61,31 +70,38 @@ def write_jena(path: Path, lines: list[str] | None = None) -> Path:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `files`, and counts; a file may be cut short, or a request left without an answer."""
+    """Serves `files` by path in one of four ways.
+
+    whole: as it should be. cut: hangs up half-way. stalls: stops half-way and says nothing more. silent: never answers.
+    """
 
     daemon_threads = True
 
-    def __init__(self, files: dict[str, bytes], cut_at: int | None = None, silent: bool = False) -> None:
+    def __init__(self, files: dict[str, bytes], way: Literal["whole", "cut", "stalls", "silent"] = "whole") -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.files, self.cut_at, self.silent = files, cut_at, silent
+        self.files, self.way = files, way
         self.served: list[str] = []
-        self.stop = threading.Event()
         self.half_sent = threading.Event()
+        self.over = threading.Event()
 
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+    def remotes(self, imdb_sha256: str | None = None) -> Remotes:
+        """The two data sets as this server's `/imdb.npz` and `/jena.zip`."""
+        address = f"http://127.0.0.1:{self.server_port}"
+        return Remotes(
+            imdb=Remote("imdb.npz", f"{address}/imdb.npz", imdb_sha256),
+            jena=Remote("jena_climate_2009_2016.csv.zip", f"{address}/jena.zip", None),
+        )
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
     def do_HEAD(self) -> None:
-        if self.server.silent:
-            self.server.stop.wait()
-            return
-        self.send_response(200)
-        self.end_headers()
+        if self.server.way == "silent":
+            self.server.over.wait()
+        else:
+            self.send_response(200)
+            self.end_headers()
 
     def do_GET(self) -> None:
         content = self.server.files.get(self.path)
@@ -96,11 +112,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content[: self.server.cut_at])
-        if self.server.cut_at is not None and not self.server.half_sent.is_set():
-            self.server.half_sent.set()
-            if self.server.silent is None:
-                self.server.stop.wait()
+        if self.server.way == "whole":
+            self.wfile.write(content)
+            return
+        self.wfile.write(content[: len(content) // 2])
+        self.wfile.flush()
+        self.server.half_sent.set()
+        if self.server.way == "stalls":
+            self.server.over.wait()
 
     def log_message(self, *args: object) -> None:
         pass
@@ -113,7 +132,54 @@ def serving(server: Server) -> Iterator[Server]:
     try:
         yield server
     finally:
-        server.stop.set()
+        server.over.set()
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@functools.cache
+def imdb_bytes() -> bytes:
+    """An imdb.npz as it comes over the network."""
+    return write_imdb(io.BytesIO()).getvalue()
+
+
+@functools.cache
+def jena_zip() -> bytes:
+    """A jena_climate_2009_2016.csv.zip as it comes over the network."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("jena_climate_2009_2016.csv", "\n".join(jena_lines()))
+    return stream.getvalue()
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def nobody() -> Remotes:
+    """Remotes on a port of this machine where nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    return Remotes(
+        imdb=Remote("imdb.npz", f"{address}/imdb.npz", None),
+        jena=Remote("jena_climate_2009_2016.csv.zip", f"{address}/jena.zip", None),
+    )
+
+
+class Asked:
+    """Loads data with a cache, a list of what was said, and remotes."""
+
+    def __init__(self, cache: Path, remotes: Remotes) -> None:
+        self.cache, self.remotes, self.said = cache, remotes, []
+
+    def load(self, spec, kind="auto", data_dir=None, seed=0):
+        return sources.load(
+            spec, kind=kind, data_dir=data_dir, seed=seed, cache=self.cache, say=self.said.append, remotes=self.remotes
+        )
+
+    def visible(self) -> list[str]:
+        """What the cache holds, locks apart."""
+        return sorted(entry.name for entry in self.cache.iterdir() if not entry.name.endswith(".lock"))

@@ -27,7 +27,7 @@ def by_hand(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def cell_process(folder: Path, arm: str, *phases: str, **numbers: int) -> subprocess.CompletedProcess[str]:
+def cell_process(folder: Path, arm: str, *phases: str, **numbers: float) -> subprocess.CompletedProcess[str]:
     """A cell's process as the runner starts it, on data loaded by itself."""
     request = cell.Request("conv_only", arm, out=str(folder), data="synthetic", threads=1, **numbers)
     more = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -117,3 +117,18 @@ def test_a_metric_that_is_no_number_fails_the_cell(value, monkeypatch):
     implementation.arms.cache_clear()
     with pytest.raises(subject.DivergedError, match=r"loss of fake-1ms is (nan|inf) in epoch 2"):
         made.check_metrics("in epoch 2", {"loss": value})
+
+
+def test_a_cell_leaves_epochs_out_when_its_own_step_time_says_they_do_not_fit(tmp_path):
+    phases = ("first_step", "train_step", "epoch", "validate")
+    # 500 steps of a millisecond and 769 batches of validation take about 0.75 s.
+    done = cell_process(tmp_path, "fake-1ms", *phases, rounds=3, epoch_limit_s=0.3)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [entry["extra_info"]["phase"] for entry in cell.measured(tmp_path)["benchmarks"]] == [
+        "first_step",
+        "train_step",
+    ]
+    observed = cell.observed(tmp_path)
+    assert observed is not None
+    assert observed.skipped == "epoch and validate take about 1 s, 0 s are left for them"
+    assert cell.curve(tmp_path) == ()

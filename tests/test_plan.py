@@ -138,7 +138,7 @@ def test_epoch_and_validate_are_left_out_everywhere_when_block_1_would_fill_the_
     first_s = sum(cell.estimate_s for cell in cells if cell.block == 1)
     roomy, silent = plan.fit(cells, 2 * first_s, 0.0, guess)
     assert (roomy, silent) == (cells, None)
-    tight, note = plan.fit(cells, first_s, 0.0, guess)
+    tight, note = plan.fit(cells, first_s, 1.0, guess)
     assert {cell.phases for cell in tight} == {SHORT}
     assert [cell.id for cell in tight] == [cell.id for cell in cells]
     assert note is not None

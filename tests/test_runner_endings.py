@@ -79,22 +79,22 @@ def test_a_killed_runner_takes_its_cell_with_it_and_the_run_can_be_resumed(tmp_p
 
 
 def test_the_budget_is_kept_and_what_it_left_out_is_said(tmp_path):
-    words = harness.grid("fake-1ms", "fake-10ms", "fake-nan-loss", profile="quick")
-    code, output = harness.bench(tmp_path, "run", *words, "--budget", "4s")
+    words = harness.grid("fake-1ms", "fake-10ms", profile="quick")
+    code, output = harness.bench(tmp_path, "run", *words, "--budget", "2.5s")
     assert code == 0, output
     run = harness.only_run(tmp_path)
     stored, cells = harness.stored(run), harness.cells(run)
     measured = [cell for cell in cells.values() if cell.status == "ok"]
-    assert 1 <= len(measured) < 9
-    assert sum(cell.wall_s for cell in measured) <= 4.0 * 1.05  # and no cell overran it by more than its margin
-    assert stored.ended_because == f"budget spent: {len(measured)} of 9 planned cells measured"
+    assert len(measured) < 6
+    assert sum(cell.wall_s for cell in measured) <= 2.5 * 1.05  # and no cell overran it by more than its margin
+    assert stored.ended_because == f"budget spent: {len(measured)} of 6 planned cells measured"
     assert {cell.id for cell in stored.plan} == set(cells)  # blocks never reached are not in the plan
     for cell in cells.values():
         assert cell.status == "ok" or "budget spent" in (cell.reason or "")
 
 
 def test_a_budget_too_small_for_epochs_leaves_them_out_and_says_so(tmp_path):
-    code, output = harness.bench(tmp_path, "run", *harness.grid("fake-1ms", profile="quick"), "--budget", "0.8s")
+    code, output = harness.bench(tmp_path, "run", *harness.grid("fake-1ms", profile="quick"), "--budget", "0.6s")
     assert code == 0, output
     stored = harness.stored(harness.only_run(tmp_path))
     assert {cell.phases for cell in stored.plan} == {("first_step", "train_step")}

@@ -3,6 +3,7 @@
 import array
 import io
 import pickle
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -162,6 +163,6 @@ def _open_array(path: Path, member: str) -> tuple[io.BytesIO, tuple[int, ...], n
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, kind = read(stream)
-    except ValueError as error:
+    except (ValueError, SyntaxError, tokenize.TokenError) as error:  # the last two from NumPy's second reading
         raise wrong(path, f"{member} is no NumPy array ({error})", EXPECTED, CURE) from error
     return stream, shape, kind

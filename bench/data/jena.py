@@ -95,7 +95,8 @@ def load(path: Path, workload: Workload) -> Dataset:
     genuine = len(rows) == ROWS and frame[DATE].iloc[0] == _FIRST_DATE and _begins_as_genuine(rows)
     identity: Identity = "genuine" if genuine else "other"
     missing = int((rows == _MISSING).sum())
-    text = f"Jena weather from {path.name}: {len(rows):,} rows, {missing} readings of -9999 left in as in the book"
+    text = f"Jena weather from {path.name}: {len(rows):,} rows, "
+    text += f"{missing} {'reading' if missing == 1 else 'readings'} of -9999 left in as in the book"
     if not genuine:
         train, validation = series.boundaries(series.spec_of(workload), len(rows))
         text += f"; NOT the 2009-2016 file: it trains on rows up to {train:,} and validates up to {validation:,}"
@@ -133,7 +134,8 @@ def _frame(path: Path, columns: list[str]) -> pd.DataFrame:
         kinds = {name: "str" if name == DATE else "float64" for name in columns}
         with _opened(path) as stream:
             try:
-                frame = pd.read_csv(stream, usecols=columns, dtype=kinds, engine="c")
+                # All columns: told to use some, pandas would let a row with too many cells pass.
+                frame = pd.read_csv(stream, dtype=kinds, engine="c", low_memory=False)
             except ValueError as error:
                 raise _not_a_number(path, columns, error) from error
     except pd.errors.EmptyDataError as error:
@@ -146,7 +148,7 @@ def _frame(path: Path, columns: list[str]) -> pd.DataFrame:
         raise unreadable(path, error, EXPECTED) from error
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes a surplus first cell for a row's name, in silence
         raise wrong(path, "rows have more cells than the header has names", EXPECTED, CURE)
-    return frame
+    return frame[columns]
 
 
 def _not_a_number(path: Path, columns: list[str], error: ValueError) -> Exception:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -36,9 +36,10 @@ def save(dataset: Dataset, folder: Path) -> None:
     Under a temporary name, synced, renamed at the end: `folder` is whole, or as it was. A UsageError where it cannot
     be written.
     """
-    arrays = {"inputs": dataset.inputs, "targets": dataset.targets}
+    arrays: dict[str, NDArray[Any]] = {"inputs": dataset.inputs, "targets": dataset.targets}
     if dataset.offsets is not None:
         arrays["offsets"] = dataset.offsets
+    arrays = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
     manifest = _Manifest(
         format=FORMAT,
         source=dataset.source,
@@ -54,7 +55,7 @@ def save(dataset: Dataset, folder: Path) -> None:
             made.mkdir()
             for name, values in arrays.items():
                 with (made / f"{name}.npy").open("wb") as stream:
-                    np.save(stream, values, allow_pickle=False)
+                    _write(stream, values)
                     stream.flush()
                     os.fsync(stream.fileno())
             (made / "dataset.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
@@ -92,8 +93,14 @@ def open_saved(folder: Path) -> Dataset:
         raise wrong(path, f"not whole ({error})", _EXPECTED, _CURE) from error
 
 
+def _write(stream: BinaryIO, values: NDArray[Any]) -> None:
+    """As `np.save`, whose error on a full disk does not say that it is full."""
+    np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(values))
+    stream.write(values.data)
+
+
 def _digest(values: NDArray[Any]) -> str:
     """sha256 of dtype, shape and bytes."""
     digest = hashlib.sha256(f"{values.dtype.str} {values.shape}".encode())
-    digest.update(np.ascontiguousarray(values).data)
+    digest.update(values.data)
     return digest.hexdigest()

@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cell", "what to measure (bench)")
     for field in dataclasses.fields(Request):
         default = None if field.default is dataclasses.MISSING else field.default
-        kind: Any = int if "int" in str(field.type) else str
+        kind: Any = next((known for known in (int, float) if known.__name__ in str(field.type)), str)
         group.addoption(f"--{field.name.replace('_', '-')}", dest=f"cell_{field.name}", type=kind, default=default)
 
 
@@ -67,7 +67,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     error = call.excinfo and call.excinfo.value
-    if error is not None and FAILURE not in item.config.stash:
+    skipped = isinstance(error, pytest.skip.Exception)
+    if error is not None and not skipped and FAILURE not in item.config.stash:
         lines = str(error).strip().splitlines() or [""]
         kind = "" if isinstance(error, BenchError) else f"{type(error).__name__}: "
         item.config.stash[FAILURE] = f"{item.name.removeprefix('test_')}: {kind}{lines[0]}"[:500]
@@ -81,8 +82,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     opened = subject.opened
     observed = Observed(
         failure=session.config.stash.get(FAILURE, None),
+        skipped=subject.skipped,
         threads=subject.threads,
-        versions=opened.versions() if opened else {},
+        # Frameworks have their own kinds of string for a version.
+        versions={name: str(value) for name, value in opened.versions().items()} if opened else {},
         peak_memory_bytes=peak_memory_bytes(),
         device_peak_memory_bytes=opened.device_peak_memory_bytes() if opened else None,
     )

@@ -9,6 +9,7 @@ from bench.measure.timing import timed
 
 def test_epoch(benchmark: BenchmarkFixture, subject: Subject) -> None:
     session, batches = subject.session, subject.train_batches(1)
+    subject.skip_if_too_long()
     subject.warm_up_epoch()
     metrics: Metrics = {}
 

@@ -10,6 +10,7 @@ from bench.record import CurvePoint
 
 def test_validate(benchmark: BenchmarkFixture, subject: Subject) -> None:
     session, batches = subject.session, subject.dataset.validation_batches()
+    subject.skip_if_too_long()
     session.evaluate([batches[0], batches[-1]])  # compiles both batch shapes
     metrics: Metrics = {}
 

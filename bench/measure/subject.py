@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 
 import bench.data
 from bench import weights
@@ -22,6 +23,9 @@ from bench.workload import Workload, load
 
 STAGED_BATCHES = 16
 """Different batches that `train_step` turns through: more than a cache of one, few enough for any device."""
+
+VALIDATION_SHARE = 3
+"""A step of evaluation has the forward pass only: about a third of a training step."""
 
 
 class DivergedError(BenchError):
@@ -39,6 +43,10 @@ class Subject:
         """Of the parts of getting ready, by name."""
         self.trained: tuple[Metrics, float] | None = None
         """Metrics and seconds of the first epoch, for its point on the curve."""
+        self.step_s: float | None = None
+        """Median step time, once it is measured."""
+        self.skipped: str | None = None
+        """Why epoch and validate are left out."""
         self._session: Session | None = None
 
     @cached_property
@@ -116,6 +124,18 @@ class Subject:
         self.session.epoch([train[0], train[-1]])
         self.session.evaluate([validation[0], validation[-1]])
         self.session.reset(self.initial_weights)
+
+    def skip_if_too_long(self) -> None:
+        """Ends an `epoch` or `validate` before it starts when by the measured step time both exceed their limit."""
+        limit_s = self.request.epoch_limit_s
+        if limit_s is None or self.step_s is None:
+            return
+        steps = len(self.train_batches(1)) + len(self.dataset.validation_batches()) / VALIDATION_SHARE
+        if steps * self.step_s > limit_s:
+            self.skipped = (
+                f"epoch and validate take about {steps * self.step_s:.0f} s, {limit_s:.0f} s are left for them"
+            )
+            pytest.skip(self.skipped)
 
     def check_weights(self) -> None:
         """Raises DivergedError, naming the weight, unless all weights are finite."""

@@ -15,7 +15,7 @@ SETTING = Setting(
         "quick": Profile("quick", "", blocks=3, full_blocks=2, warmup_rounds=1, rounds=2, budget_s=600),
         "book": Profile("book", "", blocks=1, full_blocks=0, warmup_rounds=0, rounds=0, budget_s=None, converge=True),
     },
-    assumptions=Assumptions(start_s=0.5, parity_s=0.2, flops_per_core=1e15, step_overhead_s=1e-5),
+    assumptions=Assumptions(start_s=0.5, parity_s=0.2, flops_per_core=1e15, step_overhead_s=1e-5, time_step_s=0.0),
     parity_command=parity.command,
     least_limit_s=4.0,
 )

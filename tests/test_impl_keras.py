@@ -1,0 +1,129 @@
+"""Keras on each of its backends, one process a backend: equal to the reference, on every path, and nothing silent."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import impl_keras
+from bench.implementation import arm
+
+TESTS = Path(__file__).parent
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def seen(backend, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    chosen = {k: v.format(cache=cache, threads=1) for k, v in arm(f"keras-{backend}").environment.items()}
+    paths = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    ended = subprocess.run(
+        # Keras' own warnings are errors here: none may come of what this project does
+        [sys.executable, "-W", "error::UserWarning:keras", str(TESTS / "drive_keras.py"), backend],
+        env=os.environ | chosen | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    assert "Warning" not in ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["conv", "conv_only", "conv_gru"])
+def test_a_workload_passes_every_check_of_the_gate(seen, name):
+    checks = seen["parity"][name]
+    assert [check for check in checks if not check[4]] == []
+    assert {"float32", "float64"} == {check[0] for check in checks}
+
+
+def test_the_published_head_and_the_hard_gate_equal_the_reference_in_float64(seen):
+    for variant in ("parity as_published", "parity hard gate"):
+        assert [check for check in seen[variant] if not check[4]] == []
+        assert len(seen[variant]) > 20
+
+
+def test_train_step_fit_and_evaluation_in_any_order_train_one_and_the_same_model(seen):
+    # float32: 20 updates of 1e-3 / sqrt(0.1) at most each; a lost step would show as 1e-3
+    assert seen["mixed paths"] < 1e-4
+
+
+def test_masks_are_the_frameworks_own_until_given_ones_replace_them(seen):
+    masks = seen["masks"]
+    assert masks["same seed"]
+    assert not masks["other seed"]
+    assert not masks["next draw"]
+    assert not masks["after given ones"]
+    assert masks["given are used"] < 1e-6  # 1/(1-p) rounded to float32
+    assert masks["predictions"] < 1e-5  # float32 sums in another order
+
+
+def test_compiled_steps_follow_the_masks_given_last(seen):
+    drawn_to_given, same, given_to_other = seen["steps follow masks"]
+    # the first step moves a weight by up to lr / sqrt(1 - rho) = 3e-3; under equal masks it is the same arithmetic
+    assert drawn_to_given > 1e-5
+    assert same < 1e-6
+    assert given_to_other > 1e-5
+
+
+def test_the_embedding_gradient_is_summed_per_word_before_it_is_squared(backend, seen):
+    # float32 rounding, carried through 20 updates of 1e-4 / sqrt(0.1) at most
+    assert seen["per occurrence"]["True"] < 1e-4
+    if backend == "tensorflow":  # Keras squares each occurrence by itself there: as far off as the weights move at all
+        assert seen["per occurrence"]["False"] > 1e-3
+    else:
+        assert seen["per occurrence"]["False"] < 1e-4
+
+
+def test_a_batch_against_a_batch_of_one_column_raises_in_every_loss_and_metric(seen):
+    assert len(seen["shapes that differ"]) == 10
+    for error in seen["shapes that differ"].values():
+        assert error.startswith("ValueError: "), error
+        assert "must have one shape" in error
+
+
+def test_a_gpu_that_is_not_there_is_an_error_and_never_the_cpu_instead(seen):
+    assert seen["no gpu"].startswith("RuntimeError: ")
+
+
+def test_another_backend_than_the_arms_own_is_an_error_that_names_the_variable_to_set(seen):
+    assert seen["wrong backend"].startswith("RuntimeError: ")
+    assert "KERAS_BACKEND=" in seen["wrong backend"]
+
+
+def test_masks_for_a_model_that_takes_none_are_an_error(seen):
+    assert seen["wrong masks"].startswith("ValueError: masks ['gru.input']")
+
+
+def test_versions_tell_what_is_in_force(backend, seen):
+    versions = seen["versions"]
+    assert versions["keras backend"] == backend
+    assert versions["floatx"] == "float32"
+    assert versions["jit_compile"] == str(backend == "jax")  # Keras' "auto" on a machine without a GPU
+    threads = {"tensorflow": "intra-op threads", "jax": "XLA threads", "torch": "torch threads"}[backend]
+    assert versions[threads] == "1"
+
+
+def test_keras_own_type_table_is_changed_for_float64_sessions_only(backend, seen):
+    own = "float64" if backend == "tensorflow" else "float32"
+    assert seen["table in float32"] == own
+    assert seen["float32 after float64"] == {"session": "float32", "table": own}
+
+
+def test_one_framework_computes_in_a_process(seen):
+    assert seen["other frameworks imported"] == []
+
+
+def test_declaring_the_arms_imports_no_framework():
+    code = "import sys, impl_keras; print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=TESTS.parent)
+    assert ended.stdout.strip() == "set()"
+    assert [a.name for a in impl_keras.ARMS] == [f"keras-{name}" for name in BACKENDS]
