@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, setting: Setting | None = None)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("bench", description="Keras and PyTorch training small sequence models: proved equal, then timed.")
+    parser = _Parser("bench", description="Frameworks training small sequence models: proved equal, then timed.")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
 
     grid = _Parser(add_help=False)

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
-import numpy as np
 
 from bench.data.windows import Dataset, Indices
 from bench.implementation import Setup

@@ -13,7 +13,7 @@ ROOT = FAKES.parent.parent
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """What a driven `bench` sees: temporary files in `folder`, a cache that all tests share, the fake arms on its import path."""
+    """What a driven `bench` sees: temporary files in `folder`, a cache all tests share, the fake arms to import."""
     return os.environ | {
         "PYTHONPATH": os.pathsep.join((str(FAKES), str(ROOT))),
         "BENCH_CACHE_DIR": str(folder.parent / "bench-cache"),

@@ -42,13 +42,13 @@ def seen(backend, tmp_path_factory):
 def test_a_workload_passes_every_check_of_the_gate(seen, name):
     checks = seen["parity"][name]
     assert [check for check in checks if not check[4]] == []
-    assert {"float32", "float64"} == {check[0] for check in checks}
+    assert {check[0] for check in checks} == ({"float32", "float64"} if name == "conv_gru" else {"float64"})
 
 
 def test_the_published_head_and_the_hard_gate_equal_the_reference_in_float64(seen):
     for variant in ("parity as_published", "parity hard gate"):
         assert [check for check in seen[variant] if not check[4]] == []
-        assert len(seen[variant]) > 20
+        assert len(seen[variant]) > 10
 
 
 def test_train_step_fit_and_evaluation_in_any_order_train_one_and_the_same_model(seen):
@@ -75,12 +75,13 @@ def test_compiled_steps_follow_the_masks_given_last(seen):
 
 
 def test_the_embedding_gradient_is_summed_per_word_before_it_is_squared(backend, seen):
-    # float32 rounding, carried through 20 updates of 1e-4 / sqrt(0.1) at most
-    assert seen["per occurrence"]["True"] < 1e-4
-    if backend == "tensorflow":  # Keras squares each occurrence by itself there: as far off as the weights move at all
-        assert seen["per occurrence"]["False"] > 1e-3
-    else:
-        assert seen["per occurrence"]["False"] < 1e-4
+    if backend != "tensorflow":
+        assert seen["per occurrence"] == {}  # the other backends hand a dense gradient over; the gate holds it
+        return
+    # 20 updates move a weight by some 1e-3. Dense: float32 rounding of that, carried along. As Keras has it, squared
+    # for each occurrence of a word by itself: off by a good part of the whole way.
+    assert seen["per occurrence"]["True"] < 1e-5
+    assert seen["per occurrence"]["False"] > 1e-4
 
 
 def test_a_batch_against_a_batch_of_one_column_raises_in_every_loss_and_metric(seen):
