@@ -13,7 +13,9 @@ from bench.layers import Gate
 from bench.record import CurvePoint
 from bench.workload import Head
 
-PHASES = ("first_step", "train_step", "epoch", "validate", "converge")
+ASIDE = "aside"
+"""Measured last, in block 1, by arms that have one; no plan promises it."""
+PHASES = ("first_step", "train_step", "epoch", "validate", "converge", ASIDE)
 """In the order they are measured; `bench/measure/measure_<phase>.py` measures each."""
 
 BENCHMARK_FILE = "benchmark.json"

@@ -120,8 +120,8 @@ def _check(execution: Execution, workload: str, arm_name: str, parity_id: str, p
     command = execution.setting.parity_command(
         interpreter(arm.framework), workload, arm.name, options.device, out.absolute(), settings
     )
-    # A cache of its own: the measured first step must find an empty one.
-    variables, _ = execution.shared.environment(arm, work / "parity" / parity_id, threads)
+    # A cache apart from the cells': the measured first step must find an empty one.
+    variables, _ = execution.shared.environment(arm, work / "parity" / arm.name, threads)
     digest = contest.workloads[workload].digest()
     return Check(parity_id, workload, arm.name, options.device, digest, command, variables)
 

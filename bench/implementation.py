@@ -7,7 +7,7 @@ must not import a framework. `Arm.session` names the function that opens a Sessi
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -104,7 +104,7 @@ class Session(Protocol):
         """
 
     def training_forward(self, inputs: NDArray[np.generic]) -> tuple[NDArray[np.floating], Arrays]:
-        """Training-mode predictions (batch,), and the dropout masks that the framework drew for them, scaled by 1/(1-p)."""
+        """Training-mode predictions (batch,), and the masks the framework drew for them, scaled by 1/(1-p)."""
 
     def set_masks(self, masks: Arrays | None) -> None:
         """Dropout masks to use in training instead of drawing them, shapes as `Workload.masks`; None: draw again."""
@@ -117,6 +117,13 @@ class Session(Protocol):
 
     def synchronise(self) -> None:
         """Returns when every update asked for so far has been computed."""
+
+    def aside(self) -> "tuple[str, Callable[[int], None]] | None":
+        """A training step worth timing beside this arm's although it is not the workload's mathematics.
+
+        What it is, in words, and its `train_step`, on the batches staged here and a model of its own. None: there is
+        no such thing.
+        """
 
     def device_peak_memory_bytes(self) -> int | None:
         """Most device memory the framework's allocator held in this process; None where there is no such reading."""

@@ -9,6 +9,7 @@ own dropout masks. In float64, where rounding hides nothing: the same and every 
 
 import argparse
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from bench.implementation import Arm, Arrays, Device, Precision, Session, Setup,
 from bench.layers import GRU, Gate
 from bench.parity_judge import Judge, describe
 from bench.parity_sampler import hold_sampler
+from bench.process import die_with_parent
 from bench.record import Parity, ParityCheck
 from bench.workload import Head, Reviews, Workload, load
 
@@ -224,6 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--full", action="store_true", help="float64 over all time steps of a recurrent workload too")
     parser.add_argument("--out", type=Path, required=True, help="file of the parity record, named after its id")
     options = parser.parse_args(arguments)
+    die_with_parent(os.getppid())
     started = time.perf_counter()
     try:
         workload = load(options.workload).with_settings(head=options.head, gate=options.gate)

@@ -17,7 +17,7 @@ class Judge:
     def hold(
         self, quantity: str, actual: NDArray[np.floating] | float, expected: NDArray[np.floating] | float, bound: float
     ) -> None:
-        """Compares one tensor with the reference's; a wrong shape, an infinity or a NaN is not comparable, and fails."""
+        """Compares one tensor with the reference's; a wrong shape, an infinity or a NaN is no number and fails."""
         a, b = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
         error = None
         if a.shape == b.shape and np.isfinite(a).all():

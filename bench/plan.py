@@ -106,15 +106,39 @@ def grid(entered: Contest, profile: Profile, estimator: Estimator) -> tuple[Plan
 def fit(
     cells: Sequence[PlannedCell], budget_s: float | None, parity_s: float, estimator: Estimator
 ) -> tuple[tuple[PlannedCell, ...], str | None]:
-    """Leaves epoch and validate out everywhere when block 1 with them would fill the budget; says so in words."""
-    first_s = parity_s + sum(cell.estimate_s for cell in cells if cell.block == 1)
-    if budget_s is None or first_s <= budget_s or not any("epoch" in cell.phases for cell in cells):
+    """Leaves epoch and validate out where block 1 with them would fill the budget; says so in words.
+
+    A workload keeps them for all of its arms or for none; the one they cost most in loses them first.
+    """
+    if budget_s is None:
         return tuple(cells), None
-    note = (
-        f"epoch and validate are left out: block 1 with them and parity is estimated at {first_s:.0f} s, the budget is "
-        f"{budget_s:.0f} s; a larger --budget measures them"
+    kept, left_out = tuple(cells), list[str]()
+    with_epochs_s = needed_s = parity_s + _first_block_s(kept)
+    while needed_s > budget_s:
+        dearest = max(
+            sorted({cell.workload for cell in kept if "epoch" in cell.phases}),
+            key=lambda name: _first_block_s(cells, name) - _first_block_s(_shortened(cells, name, estimator), name),
+            default=None,
+        )
+        if dearest is None:
+            break
+        left_out.append(dearest)
+        kept = _shortened(kept, dearest, estimator)
+        needed_s = parity_s + _first_block_s(kept)
+    if not left_out:
+        return kept, None
+    return kept, (
+        f"epoch and validate are left out of {', '.join(sorted(left_out))}: block 1 with them and parity is estimated "
+        f"at {with_epochs_s:.0f} s, the budget is {budget_s:.0f} s; a larger --budget measures them"
     )
-    return tuple(shortened(cell, estimator) for cell in cells), note
+
+
+def _first_block_s(cells: Sequence[PlannedCell], name: str | None = None) -> float:
+    return sum(cell.estimate_s for cell in cells if cell.block == 1 and name in (None, cell.workload))
+
+
+def _shortened(cells: Sequence[PlannedCell], name: str, estimator: Estimator) -> tuple[PlannedCell, ...]:
+    return tuple(shortened(cell, estimator) if cell.workload == name else cell for cell in cells)
 
 
 def shortened(cell: PlannedCell, estimator: Estimator) -> PlannedCell:

@@ -160,6 +160,8 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warmup_rounds: int
     steps_per_round: int
     samples_per_round: int
+    about: str | None = None
+    """Of an aside: what was timed, in words."""
 
     @property
     def counted_s(self) -> tuple[float, ...]:
@@ -178,6 +180,7 @@ def phases(cell: Cell) -> dict[str, Phase]:
             warmup_rounds=extra["warmup_rounds"],
             steps_per_round=extra["steps_per_round"],
             samples_per_round=extra["samples_per_round"],
+            about=extra.get("about"),
         )
     return found
 

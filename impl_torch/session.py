@@ -135,6 +135,9 @@ class TorchSession:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
+    def aside(self) -> None:
+        return None
+
     def device_peak_memory_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated() if self.device.type == "cuda" else None
 

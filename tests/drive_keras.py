@@ -21,6 +21,7 @@ from keras.src.backend.common import dtypes  # noqa: E402
 from bench import parity, reference, weights  # noqa: E402
 from bench.implementation import Setup, arm, arms, open_session  # noqa: E402
 from bench.parity_judge import Judge  # noqa: E402
+from bench.parity_sampler import hold_sampler  # noqa: E402
 from bench.workload import Workload  # noqa: E402
 
 ARM = arm(f"keras-{backend}")
@@ -52,14 +53,14 @@ def error_of(action: Callable[[], object]) -> str:
     return "no error"
 
 
-def judged(spec: Workload) -> list[list]:
-    return [[c.precision, c.quantity, c.error, c.bound, c.passed] for c in parity.judge(ARM, spec, "cpu", 1, full=True)]
+def rows(judgement: Judge) -> list[list]:
+    return [[c.precision, c.quantity, c.error, c.bound, c.passed] for c in judgement.checks]
 
 
 def trained_in_float64(spec: Workload) -> list[list]:
     judgement = Judge("float64")
     parity.hold_session(judgement, opened(spec, "float64"), spec)
-    return [[c.precision, c.quantity, c.error, c.bound, c.passed] for c in judgement.checks]
+    return rows(judgement)
 
 
 def differentiated_in_float64(spec: Workload) -> list[list]:
@@ -81,7 +82,7 @@ def differentiated_in_float64(spec: Workload) -> list[list]:
         {name: np.asarray(value) for name, value in metrics.items()},
         1e-9,
     )
-    return [[c.precision, c.quantity, c.error, c.bound, c.passed] for c in judgement.checks]
+    return rows(judgement)
 
 
 def mixed_paths(spec: Workload) -> float:
@@ -118,7 +119,10 @@ def own_masks(spec: Workload) -> dict:
     session.set_masks(None)
     drawn = session.training_forward(inputs)[1]
     name = next(iter(first))
+    judgement = Judge("float32")
+    hold_sampler(judgement, session, spec, inputs, start)
     return {
+        "sampler": rows(judgement),
         "same seed": bool(np.array_equal(first[name], again[name])),
         "other seed": bool(np.array_equal(first[name], other[name])),
         "next draw": bool(np.array_equal(first[name], second[name])),
@@ -185,11 +189,7 @@ print(
             "wrong masks": error_of(lambda: opened(CONV_ONLY).set_masks({"gru.input": np.ones((3, 2, 2))})),
             "versions": opened(CONV_ONLY).versions(),
             "table in float32": dtypes.BIT64_TO_BIT32_DTYPE["float64"],
-            "parity": {
-                "conv_gru": judged(CONV_GRU),
-                "conv": trained_in_float64(CONV),
-                "conv_only": trained_in_float64(CONV_ONLY),
-            },
+            "parity": {spec.name: trained_in_float64(spec) for spec in (CONV, CONV_ONLY, CONV_GRU)},
             "parity as_published": differentiated_in_float64(CONV.with_settings(head="as_published")),
             "parity hard gate": differentiated_in_float64(CONV_GRU.with_settings(gate="hard_sigmoid")),
             "float32 after float64": {

@@ -131,18 +131,23 @@ def test_a_wrong_name_or_number_is_named(options, message):
         entered(**options)
 
 
-def test_epoch_and_validate_are_left_out_everywhere_when_block_1_would_fill_the_budget():
+def test_epoch_and_validate_are_left_out_of_whole_workloads_dearest_first_until_block_1_fits():
     contest = entered()
     guess = estimator(contest)
     cells = plan.grid(contest, PROFILES["quick"], guess)
     first_s = sum(cell.estimate_s for cell in cells if cell.block == 1)
     roomy, silent = plan.fit(cells, 2 * first_s, 0.0, guess)
     assert (roomy, silent) == (cells, None)
-    tight, note = plan.fit(cells, first_s, 1.0, guess)
-    assert {cell.phases for cell in tight} == {SHORT}
-    assert [cell.id for cell in tight] == [cell.id for cell in cells]
+    some, note = plan.fit(cells, first_s, 1.0, guess)
+    phases = {name: {cell.phases for cell in some if cell.workload == name and cell.block == 1} for name in WORKLOADS}
+    assert phases == {"conv": {SHORT}, "conv_only": {FULL}}  # conv has the most operations
+    assert [cell.id for cell in some] == [cell.id for cell in cells]
     assert note is not None
-    assert "epoch and validate are left out" in note
+    assert "epoch and validate are left out of conv:" in note
+    none, note = plan.fit(cells, 1.0, 1.0, guess)
+    assert {cell.phases for cell in none} == {SHORT}
+    assert note is not None
+    assert "left out of conv, conv_only:" in note
     assert plan.fit(cells, None, 1e9, guess) == (cells, None)
 
 

@@ -11,7 +11,7 @@ import pytest
 from bench import record
 from bench.cell import OBSERVED_FILE, PHASE_FILE, Observed, Request
 from bench.errors import BenchError
-from bench.measure.subject import Subject, peak_memory_bytes
+from bench.measure.subject import Subject
 from bench.process import die_with_parent
 
 FAILURE = pytest.StashKey[str]()
@@ -80,13 +80,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if out is None or subject is None:
         return
     opened = subject.opened
+    if subject.peaks_bytes is None:
+        subject.note_peak_memory()
+    assert subject.peaks_bytes is not None
     observed = Observed(
         failure=session.config.stash.get(FAILURE, None),
         skipped=subject.skipped,
         threads=subject.threads,
         # Frameworks have their own kinds of string for a version.
         versions={name: str(value) for name, value in opened.versions().items()} if opened else {},
-        peak_memory_bytes=peak_memory_bytes(),
-        device_peak_memory_bytes=opened.device_peak_memory_bytes() if opened else None,
+        peak_memory_bytes=subject.peaks_bytes[0],
+        device_peak_memory_bytes=subject.peaks_bytes[1],
     )
     record.write(Path(out, OBSERVED_FILE), observed)

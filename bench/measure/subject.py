@@ -47,6 +47,8 @@ class Subject:
         """Median step time, once it is measured."""
         self.skipped: str | None = None
         """Why epoch and validate are left out."""
+        self.peaks_bytes: tuple[int | None, int | None] | None = None
+        """Of host and device memory; None: not noted yet."""
         self._session: Session | None = None
 
     @cached_property
@@ -124,6 +126,11 @@ class Subject:
         self.session.epoch([train[0], train[-1]])
         self.session.evaluate([validation[0], validation[-1]])
         self.session.reset(self.initial_weights)
+
+    def note_peak_memory(self) -> None:
+        """Takes the peaks as they are now for the arm's; what comes after is not its own."""
+        opened = self.opened
+        self.peaks_bytes = peak_memory_bytes(), opened.device_peak_memory_bytes() if opened else None
 
     def skip_if_too_long(self) -> None:
         """Ends an `epoch` or `validate` before it starts when by the measured step time both exceed their limit."""

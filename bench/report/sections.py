@@ -41,7 +41,17 @@ def _steps(contest: Contest) -> list[str]:
         f"Percentiles: counted rounds of all blocks together; {rounds}. "
         f"GFLOP/s is derived: {contest.spec.flops_per_step:,} FLOPs a step by analytic count, over the step time."
     )
-    return [table(header, rows), note, *([unmeasured] if unmeasured else [])]
+    asides = [_aside(arm) for arm in ranked if arm.aside]
+    return [table(header, rows), note, *asides, *([unmeasured] if unmeasured else [])]
+
+
+def _aside(arm: ArmSummary) -> str:
+    assert arm.aside is not None
+    about, aside_s, own_s = arm.aside
+    return (
+        f"Aside, not compared: {short(arm.arm)} with {text(about)} takes {number(aside_s * 1e3)} ms a step, its "
+        f"own step {number(own_s * 1e3)} ms in the same process ({aside_s / own_s:.2f} times as long; block 1)."
+    )
 
 
 def _step_row(contest: Contest, arm: ArmSummary, best: ArmSummary) -> list[str]:

@@ -38,6 +38,8 @@ class ArmSummary:
     """Epochs behind `validation`."""
     validation: dict[str, Spread]
     """Metric → value after the last epoch."""
+    aside: tuple[str, float, float] | None
+    """What was timed beside the arm's own steps, its median step time and the arm's in the same process (s)."""
     unmeasured: str | None
     """Why there is no step time: one line; None when there is one."""
 
@@ -143,8 +145,19 @@ def _summarise(
             for metric, group in final.groupby("metric", sort=False)
             if (found := stats.spread(group["value"]))
         },
+        aside=next((beside for cell in cells if (beside := _aside(cell))), None),
         unmeasured=None if counted else _why(folder, arm, rows[rows["arm"] == arm]),
     )
+
+
+def _aside(cell: record.Cell) -> tuple[str, float, float] | None:
+    """Of a cell with an aside: what it is, its median step time and that of the cell's own steps."""
+    found = record.phases(cell)
+    aside, own = found.get("aside"), found.get("train_step")
+    if aside is None or own is None:
+        return None
+    aside_s, own_s = (stats.median(phase.counted_s) / phase.steps_per_round for phase in (aside, own))
+    return aside.about or "another training step", aside_s, own_s
 
 
 def _epoch_phase(rounds: pd.DataFrame) -> str:

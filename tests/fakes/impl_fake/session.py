@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +120,9 @@ class FakeSession:
 
     def synchronise(self) -> None:
         pass
+
+    def aside(self) -> tuple[str, Callable[[int], None]] | None:
+        return ("spins half as long", lambda _: _spin(STEP_NS["fake-10ms"] // 2)) if self.name == "fake-10ms" else None
 
     def device_peak_memory_bytes(self) -> int | None:
         return None

@@ -1,9 +1,8 @@
 import functools
 
+from bench.implementation import Setup
 from impl_keras import optimizer
 from impl_keras.session import KerasSession
-
-from bench.implementation import Setup
 
 
 def open_session(setup: Setup) -> KerasSession:
