@@ -8,11 +8,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench import environment, gpu, implementation, interpreters, probe, runfolder
-from bench.errors import BenchError, MachineError
+from bench.errors import BenchError
 
 
 def examine(device: str, out: Path, console: Console) -> None:
-    """Prints everything there is to say; a MachineError when `device` cannot be used or no stock arm can run on it."""
+    """Prints everything there is to say; a MachineError, and nothing else, when `device` cannot be used.
+
+    Arms that cannot run are holes with their cure, not an error: what asks may be about to install them.
+    """
+    if device == "gpu":
+        gpu.require()
     found = environment.describe()
     facts = Table("machine", "", show_header=False)
     for name, value in found.items():
@@ -24,7 +29,6 @@ def examine(device: str, out: Path, console: Console) -> None:
     console.print(facts)
 
     arms = Table("arm", "tier", "versions", f"on {device}")
-    usable = False
     for name, arm in implementation.arms().items():
         try:
             reason = interpreters.hole(arm, device)
@@ -33,13 +37,8 @@ def examine(device: str, out: Path, console: Console) -> None:
             )
         except BenchError as error:
             reason, versions = str(error), ""
-        usable = usable or (reason is None and arm.tier == "stock")
         arms.add_row(name, arm.tier, versions, "ready" if reason is None else escape(f"hole: {reason}"))
     console.print(arms)
-    if device == "gpu":
-        gpu.require()
-    if not usable:
-        raise MachineError(f"no stock arm can run on {device} here; the table above has the cure of each")
 
 
 def _shown(name: str, value: object) -> str:

@@ -1,6 +1,7 @@
 """The module of whatever backend Keras runs on; the three `backend_*` files offer the same names.
 
 RMSprop                      Keras' own, with dense gradients
+SPARSE_GRADIENT              how Keras' own differs from it, in words; None: it does not
 configure(setup)             device, threads, TF32 and 64-bit mode; RuntimeError when the GPU asked for is not there
 versions()                   what is really in force, read from the framework
 device_peak_memory_bytes()   None where there is no reading

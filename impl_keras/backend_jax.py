@@ -14,6 +14,7 @@ from bench.implementation import Setup
 from impl_keras import masks
 from impl_keras.data import Batch, Feed
 
+SPARSE_GRADIENT = None
 RMSprop = keras.optimizers.RMSprop
 
 

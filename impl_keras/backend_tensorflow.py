@@ -13,6 +13,11 @@ from bench.implementation import Setup
 from impl_keras import masks
 from impl_keras.data import Batch
 
+SPARSE_GRADIENT = (
+    "the embedding's gradient left as Keras leaves it here, one slice for each occurrence of a word, squared one by "
+    "one (other mathematics: it fails the parity gate)"
+)
+
 
 class RMSprop(keras.optimizers.RMSprop):
     """Keras' own, given the sum of an embedding's gradient per word instead of one slice for each occurrence."""

@@ -1,6 +1,6 @@
 """The Session of Keras, the same on its three backends: fit, evaluate, and the training step that fit itself calls."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.data.windows import Dataset, Indices
 from bench.implementation import Arrays, Metrics, Setup
+from bench.layers import Embedding
 from impl_keras import losses, masks, model, optimizer
 from impl_keras.backend import backend
 from impl_keras.float64 import use_precision
@@ -33,14 +34,10 @@ class KerasSession:
             )
         backend.configure(setup)
         use_precision(setup.precision)
-        self.workload = setup.workload
+        self.workload, self.seed = setup.workload, setup.seed
         self.model = model.build(setup.workload, setup.seed)
         self.optimizer = optimizer.make_optimizer(setup.workload.optimizer)
-        self.model.compile(
-            self.optimizer, loss=losses.loss(setup.workload), metrics=losses.metrics(setup.workload) or None
-        )
-        self.optimizer.build(self.model.trainable_variables)
-        self.trainer = backend.Trainer(self.model)
+        self.trainer = self._compiled(self.model, self.optimizer)
 
     def versions(self) -> dict[str, str]:
         return {
@@ -114,8 +111,23 @@ class KerasSession:
     def synchronise(self) -> None:
         self.trainer.synchronise()
 
+    def aside(self) -> tuple[str, Callable[[int], None]] | None:
+        embeds = any(isinstance(layer, Embedding) for layer in self.workload.layers)
+        if backend.SPARSE_GRADIENT is None or not embeds:
+            return None
+        other = model.build(self.workload, self.seed)
+        other.set_weights(self.model.get_weights())
+        spec = self.workload.optimizer
+        trainer = self._compiled(other, optimizer.make_optimizer(spec, dense_embedding_gradient=False))
+        return backend.SPARSE_GRADIENT, lambda number: trainer.step(self.batches[number % len(self.batches)])
+
     def device_peak_memory_bytes(self) -> int | None:
         return backend.device_peak_memory_bytes()
+
+    def _compiled(self, of: keras.Model, by: keras.Optimizer) -> "backend.Trainer":
+        of.compile(by, loss=losses.loss(self.workload), metrics=losses.metrics(self.workload) or None)
+        by.build(of.trainable_variables)
+        return backend.Trainer(of)
 
     def _tensor(self, array: NDArray[np.generic]) -> object:
         dtype = keras.config.floatx() if np.issubdtype(array.dtype, np.floating) else "int32"

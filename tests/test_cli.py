@@ -104,13 +104,20 @@ def test_a_gpu_that_is_not_there_is_exit_code_3_and_nothing_is_measured(capsys, 
 
 
 @pytest.mark.skipif(bool(gpu.devices()[0]), reason="this machine has a GPU")
-def test_doctor_describes_the_machine_and_fails_for_a_device_that_is_not_there(capsys):
-    assert main(["doctor", "--device", "gpu"]) == 3
+def test_doctor_describes_the_machine_and_says_which_arms_cannot_run_and_why(capsys):
+    assert main(["doctor"]) == 0
     printed = capsys.readouterr()
     assert "cpu_budget" in printed.out
     assert "fake-1ms" in printed.out
     assert "hole: no-such-distribution" in printed.out
+
+
+def test_doctor_says_one_line_about_a_device_that_is_not_there_and_ends_with_3(capsys):
+    assert main(["doctor", "--device", "gpu"]) == 3
+    printed = capsys.readouterr()
+    assert printed.out == ""
     assert printed.err.startswith("bench: --device gpu: ")
+    assert len(printed.err.splitlines()) == 1
 
 
 def test_plan_prints_the_grid_with_time_memory_and_assumptions(capsys):
