@@ -82,11 +82,12 @@ class Data:
 
     def feed(self, batches: Sequence[Indices]) -> tf.data.Dataset:
         """ValueError when the batches differ in size (the last may be shorter)."""
-        size = len(batches[0])
-        if any(len(indices) != size for indices in batches[:-1]) or len(batches[-1]) > size:
-            raise ValueError(f"batches of {sorted({len(indices) for indices in batches})}; expected one size")
+        size, last = len(batches[0]), len(batches[-1])
+        if any(len(indices) != size for indices in batches[:-1]) or last > size:
+            raise ValueError(f"batches of {sorted({len(indices) for indices in batches})} samples; expected one size")
         samples = tf.data.Dataset.from_tensor_slices(np.concatenate(batches))
-        return samples.batch(size).map(self._gather).prefetch(tf.data.AUTOTUNE)
+        # With nothing to drop, "drop" only tells the batch size to the compiler: loops over time run faster for it.
+        return samples.batch(size, drop_remainder=last == size).map(self._gather).prefetch(tf.data.AUTOTUNE)
 
     def _gather(self, indices: Any) -> Batch:
         rows = indices if self._offsets is None else tf.expand_dims(indices, 1) + self._offsets  # (B,) or (B, T)

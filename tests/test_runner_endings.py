@@ -66,10 +66,11 @@ def test_an_interrupted_run_keeps_what_it_has_and_resume_measures_exactly_the_re
 
 
 def test_a_killed_runner_takes_its_cell_with_it_and_the_run_can_be_resumed(tmp_path):
-    process, cell, _ = hanging(tmp_path, *harness.grid("fake-1ms", "fake-hangs"))
+    process, cell, stray = hanging(tmp_path, *harness.grid("fake-1ms", "fake-hangs"))
     process.kill()
     process.communicate(timeout=60)
     assert has_ended(cell)
+    os.kill(stray, signal.SIGKILL)  # the kernel takes the cell along, not what the cell put into a session of its own
     run = harness.only_run(tmp_path)
     (run / "cells" / ".half.json.x1").write_text("what a killed runner may leave")
     code, output = harness.bench(tmp_path, "run", "--resume", str(run))
