@@ -12,7 +12,7 @@ Batch = tuple[Any, Any]
 class Feed(keras.utils.PyDataset):
     """One epoch: batch i is one vectorised gather, made when fit asks for it.
 
-    No worker threads: they would share the cores that train, and bought nothing when tried.
+    No worker threads: they would share the cores that train, and bought nothing when tried on JAX.
     """
 
     def __init__(self, gather: Callable[[Any], Batch], batches: Sequence[Any]) -> None:
