@@ -98,6 +98,7 @@ def run_parity(execution: Execution) -> None:
             execution.parities[pair] = record.read(folder / f"{parity_id}.json", Parity)
     waiting = [pair for pair in ids if pair not in execution.parities]
     parallel = min(len(waiting), gate.side_by_side(execution.shared.threads, environment.memory_limit_bytes())) or 1
+    waiting.sort(key=lambda pair: not contest.arms[pair[1]].needs_compiler)  # the longest first: none is left for last
     checks = [_check(execution, workload, arm, ids[workload, arm], parallel) for workload, arm in waiting]
     execution.display.now("parity", 0, len(checks))
 

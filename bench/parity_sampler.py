@@ -11,7 +11,7 @@ from bench.layers import GRU
 from bench.parity_judge import Judge
 from bench.workload import Workload
 
-DRAWS = 8
+DRAWS = 16
 SIGMAS = 5.0
 """A fair sampler strays beyond five standard deviations once in 1.7 million looks; a run takes some dozens."""
 EQUATION_BOUND = 1e-5
