@@ -23,7 +23,7 @@ class Embedding(nn.Embedding):
         super().__init__(layer.vocabulary, layer.units)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).transpose(1, 2)
+        return super().forward(x).transpose(1, 2).contiguous()  # or the convolution copies it, forward and backward
 
 
 class Conv1D(nn.Conv1d):
@@ -127,7 +127,7 @@ class Model(nn.Module):
         """Every layer's name and output, in order."""
         masks = masks or {}
         if x.dim() == 3:
-            x = x.transpose(1, 2)  # a series (B, T, C) → (B, C, T)
+            x = x.transpose(1, 2).contiguous()  # a series (B, T, C) → (B, C, T)
         for name, layer in self.layers.items():
             if isinstance(layer, GRU):
                 x = layer(x, masks.get(f"{name}.input"), masks.get(f"{name}.recurrent"))
