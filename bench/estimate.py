@@ -17,9 +17,9 @@ from bench.workload import Reviews, Workload
 class Assumptions:
     """What is believed of a machine before it has measured anything."""
 
-    start_s: float = 20.0
+    start_s: float = 14.0
     """Interpreter, framework, build and a cold compilation."""
-    parity_s: float = 20.0
+    parity_s: float = 30.0
     """One parity process."""
     flops_per_core: float = 20e9
     """Operations per second that training reaches on one CPU core."""

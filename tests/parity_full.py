@@ -1,4 +1,4 @@
-"""Every arm against the reference in full length, with every head and gate: `tox -e parity`, about ten minutes."""
+"""Every arm against the reference in full length, with every head and gate: `tox -e parity`, about half an hour."""
 
 import itertools
 import os
@@ -26,8 +26,8 @@ def test_an_arm_computes_what_the_reference_computes(name, arm, options, tmp_pat
     out = tmp_path / f"{name}.{arm}.cpu.json"
     own = {name: value.format(cache=tmp_path, threads=1) for name, value in arms()[arm].environment.items()}
     environment = {**os.environ, **own, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [interpreter(arms()[arm]), "-m", "bench.parity", "--full", "--workload", name, "--arm", arm, *options]
-    command += ["--out", str(out)]
+    command = [interpreter(arms()[arm].framework), "-m", "bench.parity", "--full", "--workload", name, "--arm", arm]
+    command += [*options, "--out", str(out)]
     ended = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
     assert record.read(out, record.Parity).passed
