@@ -136,8 +136,7 @@ def run_cells(execution: Execution) -> None:
             execution.add(cell, record.read(path, Cell))
     waiting = list(runfolder.missing(execution.folder, execution.run))
     done -= len(waiting)
-    while waiting:
-        _shorten_block(execution, waiting)
+    while waiting := _affordable(execution, waiting):
         cell = waiting.pop(0)
         left_s = sum(
             execution.estimator.wall_s(other) for other in (cell, *waiting) if other.arm not in execution.contest.holes
@@ -148,6 +147,14 @@ def run_cells(execution: Execution) -> None:
         _run_cell(execution, cell, waiting)
         waiting = _without_hopeless(execution, cell, waiting)
         done += 1
+
+
+def _affordable(execution: Execution, waiting: list[PlannedCell]) -> list[PlannedCell]:
+    """What is left to measure once the next block is one that fits, with or without its epochs."""
+    if waiting:
+        _shorten_block(execution, waiting)
+    left_s = None if execution.deadline_s is None else execution.deadline_s - time.monotonic()
+    return plan.affordable(waiting, execution.run.plan, left_s, execution.estimator)
 
 
 def _shorten_block(execution: Execution, waiting: list[PlannedCell]) -> None:

@@ -149,6 +149,24 @@ def shortened(cell: PlannedCell, estimator: Estimator) -> PlannedCell:
     return with_estimate(short, estimator) if cell.estimate_s else short
 
 
+def affordable(
+    waiting: Sequence[PlannedCell], planned: Sequence[PlannedCell], left_s: float | None, estimator: Estimator
+) -> list[PlannedCell]:
+    """`waiting` without the blocks at its head that `left_s` cannot hold whole: half a block pairs nothing.
+
+    A workload's part of block 1 is always tried, and one that is begun goes on.
+    """
+    kept = list(waiting)
+    while kept and left_s is not None:
+        head = kept[0]
+        block = [cell for cell in kept if (cell.block, cell.workload) == (head.block, head.workload)]
+        begun = sum((cell.block, cell.workload) == (head.block, head.workload) for cell in planned) > len(block)
+        if head.block == 1 or begun or sum(map(estimator.wall_s, block)) <= left_s:
+            break
+        kept = [cell for cell in kept if cell not in block]
+    return kept
+
+
 def with_estimate(cell: PlannedCell, estimator: Estimator) -> PlannedCell:
     """The same cell with its estimate brought up to date."""
     return msgspec.structs.replace(cell, estimate_s=round(estimator.wall_s(cell), 1))

@@ -77,10 +77,12 @@ def create(out: Path, run: record.Run) -> Path:
 
 def find(run: str, out: Path) -> Path:
     """The folder that `--resume` or `bench report` names: a path, or an id under `out`."""
-    for folder in (Path(run), out / run):
+    places = dict.fromkeys((Path(run), out / run))  # an absolute path is the same place twice
+    for folder in places:
         if (folder / "run.json").is_file():
             return folder
-    raise UsageError(f"{run}: no run there ({Path(run) / 'run.json'} and {out / run / 'run.json'} are missing)")
+    missing = " and ".join(str(folder / "run.json") for folder in places)
+    raise UsageError(f"{run}: no run there (looked for {missing}); name a run's folder, or its id under --out")
 
 
 @contextmanager

@@ -194,3 +194,19 @@ def test_memory_grows_with_the_data_and_stays_below_what_the_issue_allows():
     need = {name: estimate.memory_bytes(spec, Assumptions()) for name, spec in contest.workloads.items()}
     assert need["conv"] > Assumptions().process_bytes
     assert max(need.values()) < 4 * 2**30
+
+
+def test_a_later_block_is_begun_only_when_all_of_its_arms_fit_and_a_begun_one_goes_on():
+    contest = entered()
+    guess = estimator(contest)
+    cells = grid(contest)
+    second = [cell for cell in cells if (cell.block, cell.workload) == (2, "conv")]
+    others = [cell for cell in cells if (cell.block, cell.workload) == (2, "conv_only")]
+    dear, cheap = (sum(map(guess.wall_s, block)) for block in (second, others))
+    assert cheap < dear
+    assert plan.affordable([*second, *others], cells, dear, guess) == [*second, *others]
+    assert plan.affordable([*second, *others], cells, cheap, guess) == others
+    assert plan.affordable([*second, *others], cells, cheap / 2, guess) == []
+    assert plan.affordable(second[1:], cells, 0.0, guess) == second[1:]
+    assert plan.affordable(cells, cells, 0.0, guess) == list(cells)  # block 1
+    assert plan.affordable(second, cells, None, guess) == second
