@@ -10,12 +10,14 @@ import msgspec
 from bench.data import Kind
 from bench.implementation import Device
 from bench.layers import Gate
-from bench.record import CurvePoint
+from bench.record import CurvePoint, Energy, Span, Window
 from bench.workload import Head
 
-ASIDE = "aside"
-"""Measured last, in block 1, by arms that have one; no plan promises it."""
-PHASES = ("first_step", "train_step", "epoch", "validate", "converge", ASIDE)
+CLOCK = "clock"
+"""Not a measurement but a check of one: whether `synchronise` waits."""
+EXTRAS = ("small_step", "aside")
+"""Measured last, in block 1, where an arm has them; no plan promises them."""
+PHASES = ("ceiling", "first_step", "train_step", CLOCK, "epoch", "validate", "converge", *EXTRAS)
 """In the order they are measured; `bench/measure/measure_<phase>.py` measures each."""
 
 BENCHMARK_FILE = "benchmark.json"
@@ -37,8 +39,8 @@ class Request:
     """CPU threads for the framework; None: this process's CPU budget."""
     seed: int = 0
     """Of initial weights, order of samples and the framework's own draws."""
-    warmup_rounds: int = 5
-    rounds: int = 30
+    rounds: int = 35
+    """Of `train_step`, warm-up included: its end is found afterwards."""
     steps_per_round: int = 1
     epoch_limit_s: float | None = None
     """Leave epoch and validate out when the measured step time says they take longer; None: they have all the time."""
@@ -54,6 +56,8 @@ class Request:
     """Folder for what the cell hands back; None: a person is looking at the screen."""
     parent: int | None = None
     """Process to die with."""
+    started_s: float | None = None
+    """Of the monotonic clock, when that process started this one; None: the suite's first line in it."""
 
     def options(self) -> list[str]:
         """The command line options that say the same."""
@@ -72,6 +76,11 @@ class Observed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     peak_memory_bytes: int | None
     device_peak_memory_bytes: int | None
+    device_process_peak_memory_bytes: int | None
+    ledger: tuple[Span, ...]
+    """Up to the last line of the suite's code in the process."""
+    watch: tuple[Window, ...]
+    energy: tuple[Energy, ...]
 
 
 def command(python: str, phases: tuple[str, ...], request: Request) -> list[str]:

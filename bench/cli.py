@@ -15,6 +15,7 @@ from rich.table import Table
 
 from bench import doctor, plan, record, runfolder, runner, workload
 from bench.data import command, sources
+from bench.effects import MARGIN
 from bench.errors import BenchError, MachineError, UsageError
 from bench.estimate import memory_bytes
 from bench.execution import Setting
@@ -69,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         "--budget", type=_seconds, metavar="10m", help="time for parity and measuring; default: quick 10m"
     )
     grid.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    grid.add_argument("--margin", type=_share, default=MARGIN, metavar="2%%", help="within it, step times are the same")
+    grid.add_argument("--control", metavar="A", help="arm to enter twice, as this machine's noise; default: the first")
     grid.add_argument("--head", choices=get_args(Head), help="how a classifier's output meets its loss")
     grid.add_argument("--gate", choices=get_args(Gate), help="gate activation of recurrent layers")
 
@@ -111,6 +114,13 @@ def _seconds(text: str) -> float:
     return float(match["number"]) * UNITS_S[match["unit"]]
 
 
+def _share(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share; expected a percentage, as in 2% or 0.5%")
+    return float(match[1]) / 100
+
+
 def _options(given: argparse.Namespace, words: Sequence[str]) -> Options:
     return Options(
         workloads=tuple(given.workload),
@@ -124,6 +134,8 @@ def _options(given: argparse.Namespace, words: Sequence[str]) -> Options:
         out=given.out,
         head=given.head,
         gate=given.gate,
+        margin=given.margin,
+        control=given.control,
         command=("bench", *words),
     )
 
@@ -139,8 +151,8 @@ def _plan(given: argparse.Namespace, words: Sequence[str], setting: Setting, con
     groups = itertools.groupby(cells, key=lambda cell: (cell.block, cell.workload, cell.phases))
     for (block, name, phases), group in groups:
         members = list(group)
-        memory = memory_bytes(ready.workloads[name], setting.assumptions)
-        arms = ", ".join(cell.arm + (" (hole)" if cell.arm in ready.holes else "") for cell in members)
+        memory = memory_bytes(ready.workloads.get(name), setting.assumptions)
+        arms = ", ".join(cell.contestant + (" (hole)" if cell.arm in ready.holes else "") for cell in members)
         time = duration(sum(cell.estimate_s for cell in members))
         table.add_row(str(block), name, escape(arms), ", ".join(phases), time, f"{memory / 2**30:.1f} GiB")
     console.print(table)
@@ -149,6 +161,14 @@ def _plan(given: argparse.Namespace, words: Sequence[str], setting: Setting, con
         plan.budget_s(ready.options, setting.profiles[ready.options.profile]),
     )
     console.print(f"{len(cells)} cells, about {duration(total_s)} after parity", highlight=False)
+    profile = setting.profiles[ready.options.profile]
+    if profile.most_blocks > profile.blocks:
+        console.print(
+            f"at least {profile.blocks} blocks, then more (at most {profile.most_blocks}) until every interval is "
+            f"narrow enough for a margin of {ready.options.margin * 100:g}%",
+            highlight=False,
+            soft_wrap=True,
+        )
     if limit_s is not None:
         console.print(f"budget {duration(limit_s)}: cells that do not fit are not started", highlight=False)
     for line in (*notes, *(f"hole: {arm}: {reason}" for arm, reason in ready.holes.items()), str(setting.assumptions)):

@@ -30,7 +30,7 @@ def memory_limit_bytes(root: Path = ROOT) -> int:
     limits = [
         int(text)
         for controller, name in (("", "memory.max"), ("memory", "memory.limit_in_bytes"))
-        for folder in _cgroup_folders(root, controller)
+        for folder in cgroup_folders(root, controller)
         if (text := _read(folder / name)) is not None and text.isdigit()
     ]
     return min([total, *limits])
@@ -61,6 +61,10 @@ def describe() -> dict[str, Any]:
         "cpu_budget": cpu_budget(),
         "memory_bytes": psutil.virtual_memory().total,
         "memory_limit_bytes": memory_limit_bytes(),
+        "swap_bytes": psutil.swap_memory().total,
+        "transparent_hugepages": transparent_hugepages(),
+        "cpu_governor": cpu_governor(),
+        "cpu_boost": cpu_boost(),
         "os": _os_name(),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "container": _container(),
@@ -72,6 +76,27 @@ def describe() -> dict[str, Any]:
         "gpus": devices,
         "gpu_problem": gpu_problem,
     }
+
+
+def cpu_governor(root: Path = ROOT) -> str | None:
+    """Who sets the frequency of the cores: `performance`, `powersave`…; several are joined by commas."""
+    files = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
+    return ", ".join(sorted({name for file in files if (name := _read(file))})) or None
+
+
+def cpu_boost(root: Path = ROOT) -> bool | None:
+    """Whether cores may run above their base frequency."""
+    folder = root / "sys/devices/system/cpu"
+    boost, no_turbo = _read(folder / "cpufreq/boost"), _read(folder / "intel_pstate/no_turbo")
+    if no_turbo is not None:
+        return no_turbo == "0"
+    return None if boost is None else boost == "1"
+
+
+def transparent_hugepages(root: Path = ROOT) -> str | None:
+    """`always`, `madvise` or `never`."""
+    choices = (_read(root / "sys/kernel/mm/transparent_hugepage/enabled") or "").split()
+    return next((choice.strip("[]") for choice in choices if choice.startswith("[")), None)
 
 
 def git_state(checkout: Path) -> dict[str, Any] | None:
@@ -95,18 +120,18 @@ def git_state(checkout: Path) -> dict[str, Any] | None:
 
 def _cpu_quotas(root: Path) -> Iterator[float]:
     """Cores' worth of time granted by every cgroup this process is in, version 2 and version 1."""
-    for folder in _cgroup_folders(root, ""):
+    for folder in cgroup_folders(root, ""):
         quota, _, period = (_read(folder / "cpu.max") or "max").partition(" ")
         if quota.isdigit() and period.isdigit() and int(period) > 0:
             yield int(quota) / int(period)
-    for folder in _cgroup_folders(root, "cpu"):
+    for folder in cgroup_folders(root, "cpu"):
         quota = _read(folder / "cpu.cfs_quota_us") or "-1"
         period = _read(folder / "cpu.cfs_period_us") or ""
         if quota.isdigit() and period.isdigit() and int(period) > 0:
             yield int(quota) / int(period)
 
 
-def _cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
+def cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
     """This process's group and all above it; controller "" is version 2.
 
     In a container the path may name the host's groups, which cannot be seen; the mount's own folder, the last one

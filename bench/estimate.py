@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from bench import cost
 from bench.layers import GRU
-from bench.record import Cell, PlannedCell, phases
+from bench.record import CEILING, Cell, PlannedCell, phases
 from bench.workload import Reviews, Workload
 
 
@@ -48,8 +48,10 @@ def validation_steps(workload: Workload) -> int:
     return (data.validation_rows - data.train_rows - 1 - data.lookback) // workload.batch_size
 
 
-def memory_bytes(workload: Workload, assumptions: Assumptions) -> int:
+def memory_bytes(workload: Workload | None, assumptions: Assumptions) -> int:
     """Host memory of one cell: the framework, three copies of the data (read, staged, in flight), a step's traffic."""
+    if workload is None:  # square matrices of a few megabytes
+        return assumptions.process_bytes
     data = workload.data
     rows, columns = (data.samples, data.time_steps) if isinstance(data, Reviews) else (data.rows, data.features)
     return assumptions.process_bytes + 3 * 4 * rows * columns + cost.training_bytes(workload)
@@ -61,7 +63,6 @@ class Estimator:
 
     workloads: dict[str, Workload]
     cores: int
-    warmup_rounds: int
     rounds: int
     steps_per_round: int
     assumptions: Assumptions = field(default_factory=Assumptions)
@@ -84,6 +85,8 @@ class Estimator:
         return self._assumed_s(planned) * self._correction()
 
     def _assumed_s(self, planned: PlannedCell) -> float:
+        if planned.workload == CEILING:
+            return self.assumptions.start_s
         workload = self.workloads[planned.workload]
         rate = self.assumptions.gpu_flops if planned.device == "gpu" else self.assumptions.flops_per_core * self.cores
         time_steps = sum(shape[0] for layer, shape in workload.layer_inputs() if isinstance(layer, GRU))
@@ -91,7 +94,7 @@ class Estimator:
         step_s += time_steps * self.assumptions.time_step_s
         seconds = self.assumptions.start_s
         if "train_step" in planned.phases:
-            seconds += (self.warmup_rounds + self.rounds) * self.steps_per_round * step_s
+            seconds += self.rounds * self.steps_per_round * step_s
         return seconds + self._long_phases_assumed_s(planned, step_s)
 
     def _long_phases_assumed_s(self, planned: PlannedCell, step_s: float) -> float:

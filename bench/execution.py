@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from bench import environment, gate, launch, plan, record, runfolder
+from bench import effects, environment, gate, launch, plan, record, runfolder, stats
 from bench.estimate import Assumptions, Estimator
 from bench.gate import Check
 from bench.interpreters import interpreter
 from bench.plan import Contest
 from bench.profiles import PROFILES, Profile
 from bench.progress import Display
-from bench.record import Cell, Parity, PlannedCell, Run
+from bench.record import CEILING, Cell, Parity, PlannedCell, Run
 
 STRIKES = 2
 """So many failed cells in a row of a workload and an arm, and it is not tried again."""
@@ -35,6 +35,8 @@ class Setting:
     assumptions: Assumptions = field(default_factory=Assumptions)
     parity_command: Callable[..., list[str]] = gate.parity_command
     least_limit_s: float = launch.LEAST_LIMIT_S
+    data_limit_bytes: int | None = None
+    """Of a cell's memory; None: what this machine may use."""
 
 
 @dataclass
@@ -54,6 +56,8 @@ class Execution:
     parities: dict[tuple[str, str], Parity] = field(default_factory=dict)
     failures: dict[tuple[str, str], list[Cell]] = field(default_factory=dict)
     """The failed cells in a row, by workload and arm."""
+    figures: dict[tuple[str, str, str], dict[int, float]] = field(default_factory=dict)
+    """Measured step times by block, of every workload, arm and label."""
 
     @property
     def last_s(self) -> float | None:
@@ -79,7 +83,32 @@ class Execution:
             self.failures.setdefault(pair, []).append(cell)
         elif cell.status == "ok":
             self.failures.pop(pair, None)
+        step = record.phases(cell).get("train_step") if cell.status == "ok" else None
+        if step is not None:
+            blocks = self.figures.setdefault((cell.workload, cell.arm, cell.label), {})
+            blocks[cell.block] = stats.median(step.counted_s) / step.steps_per_round
         self.estimator.add(planned, cell)
+
+    def refused(self, workload: str, arm: str) -> bool:
+        """Whether the arm has failed the workload's parity gate."""
+        parity = self.parities.get((workload, arm))
+        return parity is not None and not parity.passed
+
+    def hopeless(self, workload: str, arm: str) -> bool:
+        """Whether the arm is not tried on the workload any more."""
+        return self.refused(workload, arm) or len(self.failures.get((workload, arm), ())) >= STRIKES
+
+    def unsettled(self) -> list[str]:
+        """The workloads whose intervals are not all narrow enough yet."""
+        return [name for name in self.run.workloads if not effects.enough(self._figures(name), self.run.margin)]
+
+    def _figures(self, workload: str) -> dict[str, dict[int, float]]:
+        """Of the contestants that are still tried; the others' intervals will not become narrower."""
+        return {
+            record.contestant(arm, label): blocks
+            for (name, arm, label), blocks in self.figures.items()
+            if name == workload and not self.hopeless(workload, arm)
+        }
 
     def write(self, planned: PlannedCell, cell: Cell) -> None:
         """Puts a cell's record on disk, once, and shows it."""
@@ -91,7 +120,8 @@ class Execution:
 def run_parity(execution: Execution) -> None:
     """Holds every workload and arm that still has cells to measure against the reference; fills `parities`."""
     contest, folder = execution.contest, execution.folder / "parity"
-    pairs = dict.fromkeys((cell.workload, cell.arm) for cell in runfolder.missing(execution.folder, execution.run))
+    missing = [cell for cell in runfolder.missing(execution.folder, execution.run) if cell.workload != CEILING]
+    pairs = dict.fromkeys((cell.workload, cell.arm) for cell in missing)
     ids = {pair: contest.parity_id(*pair) for pair in pairs if pair[1] not in contest.holes}
     for pair, parity_id in ids.items():
         if (folder / f"{parity_id}.json").exists():
@@ -128,7 +158,10 @@ def _check(execution: Execution, workload: str, arm_name: str, parity_id: str, p
 
 
 def run_cells(execution: Execution) -> None:
-    """Measures the missing cells in the order of the plan; those the budget cannot hold are left without a record."""
+    """Measures the missing cells in the order of the plan, then further blocks until every interval is narrow enough.
+
+    Cells the budget cannot hold are left without a record.
+    """
     done = len(execution.run.plan)
     for cell in execution.run.plan:
         path = execution.folder / "cells" / f"{cell.id}.json"
@@ -136,7 +169,7 @@ def run_cells(execution: Execution) -> None:
             execution.add(cell, record.read(path, Cell))
     waiting = list(runfolder.missing(execution.folder, execution.run))
     done -= len(waiting)
-    while waiting := _affordable(execution, waiting):
+    while waiting := _affordable(execution, waiting) or _further_blocks(execution):
         cell = waiting.pop(0)
         left_s = sum(
             execution.estimator.wall_s(other) for other in (cell, *waiting) if other.arm not in execution.contest.holes
@@ -149,12 +182,36 @@ def run_cells(execution: Execution) -> None:
         done += 1
 
 
+def _further_blocks(execution: Execution) -> list[PlannedCell]:
+    """The next block of every workload whose intervals are still wide, as far as the budget holds it; now planned."""
+    profile = execution.shared.profile
+    number = 1 + max((cell.block for cell in execution.run.plan), default=0)
+    if not profile.blocks < number <= profile.most_blocks:
+        return []
+    dropped = {
+        cell.workload for cell in runfolder.missing(execution.folder, execution.run)
+    }  # an earlier one did not fit
+    cells = [
+        cell
+        for name in execution.unsettled()
+        if name not in dropped
+        for cell in plan.block(execution.contest, profile, name, number, execution.estimator)
+        if not execution.hopeless(name, cell.arm)
+    ]
+    if cells := plan.affordable(cells, execution.run.plan, _left_s(execution), execution.estimator):
+        execution.update(plan=(*execution.run.plan, *cells))
+    return cells
+
+
+def _left_s(execution: Execution) -> float | None:
+    return None if execution.deadline_s is None else execution.deadline_s - time.monotonic()
+
+
 def _affordable(execution: Execution, waiting: list[PlannedCell]) -> list[PlannedCell]:
     """What is left to measure once the next block is one that fits, with or without its epochs."""
     if waiting:
         _shorten_block(execution, waiting)
-    left_s = None if execution.deadline_s is None else execution.deadline_s - time.monotonic()
-    return plan.affordable(waiting, execution.run.plan, left_s, execution.estimator)
+    return plan.affordable(waiting, execution.run.plan, _left_s(execution), execution.estimator)
 
 
 def _shorten_block(execution: Execution, waiting: list[PlannedCell]) -> None:
@@ -181,12 +238,10 @@ def _without_hopeless(execution: Execution, cell: PlannedCell, waiting: list[Pla
     """What is still to be measured when `cell` was the last chance its arm had on its workload."""
     pair = cell.workload, cell.arm
     later = [other for other in waiting if (other.workload, other.arm) == pair]
-    parity = execution.parities.get(pair)
-    refused = parity is not None and not parity.passed
-    if not later or not (refused or len(execution.failures.get(pair, ())) >= STRIKES):
+    if not later or not execution.hopeless(*pair):
         return waiting
     execution.update(plan=tuple(other for other in execution.run.plan if other not in later))
-    why = "it fails parity" if refused else f"{STRIKES} of its cells failed in a row"
+    why = "it fails parity" if execution.refused(*pair) else f"{STRIKES} of its cells failed in a row"
     execution.note(f"{cell.arm} is not tried on {cell.workload} after block {cell.block}: {why}")
     return [other for other in waiting if other not in later]
 
@@ -219,16 +274,31 @@ def _run_cell(execution: Execution, cell: PlannedCell, waiting: list[PlannedCell
         return
     current = plan.with_estimate(cell, execution.estimator)
     late = execution.deadline_s is not None and time.monotonic() + current.estimate_s > execution.deadline_s
-    if parity is None or late:
+    if late or (parity is None and cell.workload != CEILING):
         return
     arm = contest.arms[cell.arm]
     limit_s = _epoch_limit_s(execution, cell, waiting)
-    found = launch.measure(current, arm, prepared, shared, parity.id, execution.last_s, limit_s)
+    parity_id = parity.id if parity is not None else None
+    found = launch.measure(current, arm, prepared, shared, parity_id, execution.last_s, limit_s)
     if found.status == "ok" and "epoch" in cell.phases and "epoch" not in record.phases(found):
         cell = plan.shortened(cell, execution.estimator)
         execution.update(plan=tuple(cell if cell.id == other.id else other for other in execution.run.plan))
         execution.note(f"{cell.id}: epoch and validate are left out, its measured step time says they do not fit")
     execution.write(cell, found)
+
+
+def _ended_because(execution: Execution, unmeasured: int) -> str:
+    """Why no further block was measured."""
+    planned, profile = len(execution.run.plan), execution.shared.profile
+    if unmeasured:
+        return f"budget spent: {planned - unmeasured} of {planned} planned cells measured"
+    if profile.blocks == profile.most_blocks:
+        return "all planned cells measured"
+    if wide := execution.unsettled():
+        most = max(cell.block for cell in execution.run.plan) == profile.most_blocks
+        why = f"most blocks measured ({profile.most_blocks})" if most else "budget spent"
+        return f"{why}: all planned cells measured, intervals still wide in {', '.join(wide)}"
+    return "every interval is narrow enough"
 
 
 def finish(execution: Execution) -> list[Cell]:
@@ -246,13 +316,10 @@ def finish(execution: Execution) -> list[Cell]:
                 reason = "budget spent: by estimate it did not fit into what was left"
                 prepared = execution.prepared[cell.workload]
                 execution.write(cell, launch.unmeasured(cell, prepared, execution.shared, "hole", reason))
-    ended = (
-        f"budget spent: {len(execution.run.plan) - len(unmeasured)} of {len(execution.run.plan)} planned cells measured"
-    )
     execution.update(
         plan=tuple(kept),
         finished=runfolder.now(),
-        ended_because=ended if unmeasured else "all planned cells measured",
+        ended_because=_ended_because(execution, len(unmeasured)),
     )
     shutil.rmtree(execution.shared.work, ignore_errors=True)
     return [record.read(execution.folder / "cells" / f"{cell.id}.json", Cell) for cell in kept]

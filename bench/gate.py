@@ -51,6 +51,8 @@ def run_all(
     `until_s`, of the monotonic clock, is the end of the run's budget: checks not finished by then leave no record.
     """
     waiting, running = list(checks), dict[str, tuple[Check, process.Child]]()
+    again: set[str] = set()
+    """Those that something outside of them has killed once: tried once more."""
     try:
         while (waiting or running) and time.monotonic() < until_s:
             while waiting and len(running) < parallel:
@@ -64,7 +66,12 @@ def run_all(
                 late = time.monotonic() >= child.started_s + LIMIT_S
                 if late or process.first_ended([child], 0.0):
                     del running[check.id]
-                    done(_collect(check, process.end(child), child, folder))
+                    ended = process.end(child)
+                    if ended.killed_from_outside and check.id not in again:
+                        again.add(check.id)
+                        waiting.append(check)
+                        continue
+                    done(_collect(check, ended, child, folder))
     finally:
         for _, child in running.values():
             process.end(child)

@@ -1,5 +1,11 @@
-"""Which NVIDIA GPUs there are, asked of the driver itself: needs neither a framework nor nvidia-smi."""
+"""What the NVIDIA driver says of the GPUs, asked of the driver itself: needs neither a framework nor nvidia-smi.
 
+A figure that a GPU, its driver or the user's rights do not give is absent; no query here raises for it.
+"""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pynvml
@@ -12,26 +18,31 @@ CURES = {
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "the driver was updated under a running kernel: restart the machine",
     pynvml.NVML_ERROR_NO_PERMISSION: "give this user access to /dev/nvidia*",
 }
+SLOWDOWNS = {  # nvml.h, nvmlClocksEventReason*
+    0x08: "power or heat of the board (HW slowdown)",
+    0x10: "another GPU of its sync boost group is slower",
+    0x20: "its temperature (driver)",
+    0x40: "its temperature (hardware)",
+    0x80: "the power supply (power brake)",
+}
+"""Bits that say the clock is lowered by something from outside. Not among them: an idle GPU, clocks the owner has set,
+and the power cap, which a heavy load reaches by itself and any arm that is as heavy reaches too."""
 
 
 def devices() -> tuple[list[dict[str, Any]], str | None]:
-    """Name, driver and memory of every GPU the driver shows; or none, and why with the cure."""
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        cure = CURES.get(error.value, "see that nvidia-smi works on this machine")
-        return [], f"no GPU driver answers ({error}); {cure}"
+    """What every GPU that the driver shows is and how it is set; or none, and why with the cure."""
+    problem = _start()
+    if problem is not None:
+        return [], problem
     try:
         driver = pynvml.nvmlSystemGetDriverVersion()
         found = []
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        for handle in _handles():
             memory = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
             found.append({"name": pynvml.nvmlDeviceGetName(handle), "driver": driver, "memory_bytes": memory})
+            found[-1] |= settings(handle)
     except pynvml.NVMLError as error:
         return [], f"the GPU driver fails ({error}); see that nvidia-smi works on this machine"
-    finally:
-        pynvml.nvmlShutdown()
     return found, None if found else "the GPU driver shows no device; see that one is attached and visible"
 
 
@@ -40,3 +51,125 @@ def require() -> None:
     found, problem = devices()
     if not found:
         raise MachineError(f"--device gpu: {problem}; or leave out --device gpu to measure on the CPU")
+
+
+def settings(handle: Any) -> dict[str, Any]:
+    """How a GPU is set; None for what it does not have or does not tell."""
+    ecc, mig = ask("nvmlDeviceGetEccMode", handle), ask("nvmlDeviceGetMigMode", handle)
+    cap_mw, persistence = ask("nvmlDeviceGetEnforcedPowerLimit", handle), ask("nvmlDeviceGetPersistenceMode", handle)
+    return {
+        "ecc": None if ecc is None else bool(ecc[0]),
+        "mig": None if mig is None else bool(mig[0]),
+        "power_cap_w": None if cap_mw is None else cap_mw / 1000,
+        "persistence": None if persistence is None else bool(persistence),
+    }
+
+
+def selected() -> Any | None:
+    """Handle of the GPU a framework takes first in this process, by CUDA_VISIBLE_DEVICES; None for none.
+
+    Where GPUs of several kinds are in one machine, CUDA numbers them by their power unless CUDA_DEVICE_ORDER is
+    PCI_BUS_ID; this numbers them as the driver does.
+    """
+    if _start() is not None:
+        return None
+    name = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    try:
+        if name.startswith("MIG-"):
+            return pynvml.nvmlDeviceGetHandleByUUID(name)
+        for index, handle in enumerate(_handles()):
+            uuid = ask("nvmlDeviceGetUUID", handle) or ""
+            if name == str(index) or (name.startswith("GPU-") and uuid.startswith(name)):
+                return handle
+    except pynvml.NVMLError:
+        return None
+    return None
+
+
+def ask(query: str, handle: Any, *arguments: Any) -> Any | None:
+    """One query by its NVML name; None when this library, driver, GPU or user does not get an answer."""
+    function = getattr(pynvml, query, None)
+    try:
+        return None if function is None else function(handle, *arguments)
+    except pynvml.NVMLError:
+        return None
+
+
+def energy_j(handle: Any) -> float | None:
+    """Joules since the driver was loaded: Volta and later."""
+    millijoules = ask("nvmlDeviceGetTotalEnergyConsumption", handle)
+    return None if millijoules is None else millijoules / 1000
+
+
+def counts(handle: Any) -> dict[str, float]:
+    """What only ever grows."""
+    errors = ask(
+        "nvmlDeviceGetTotalEccErrors", handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC
+    )
+    return {} if errors is None else {"gpu_ecc_errors": float(errors)}
+
+
+def states(handle: Any, own: Collection[int], root: Path = Path("/")) -> dict[str, float]:
+    """What is so at this instant: clock, reasons for its slowness as bits, power, temperature, who computes on it.
+
+    `own` are the processes being measured; the memory of all of them together is `gpu_process_bytes`.
+    """
+    found: dict[str, float | None] = {}
+    clock_mhz = ask("nvmlDeviceGetClockInfo", handle, pynvml.NVML_CLOCK_SM)
+    power_mw = ask("nvmlDeviceGetPowerUsage", handle)
+    found["gpu_clock_hz"] = None if clock_mhz is None else clock_mhz * 1e6
+    found["gpu_power_w"] = None if power_mw is None else power_mw / 1000
+    found["gpu_temperature_c"] = ask("nvmlDeviceGetTemperature", handle, pynvml.NVML_TEMPERATURE_GPU)
+    found["gpu_throttle"] = slowdown_bits(handle)
+    processes = ask("nvmlDeviceGetComputeRunningProcesses", handle)
+    if processes is not None:
+        mine, foreign = divided(processes, own, root)
+        held = [process.usedGpuMemory for process in mine if process.usedGpuMemory is not None]
+        found["foreign_gpu_processes"] = len(foreign)
+        found["gpu_process_bytes"] = sum(held) if held else None
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def slowdown_bits(handle: Any) -> int | None:
+    """NVML's reasons for the present clock; the query has another name in drivers before 535."""
+    bits = ask("nvmlDeviceGetCurrentClocksEventReasons", handle)
+    return ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle) if bits is None else bits
+
+
+def slowdown_words(bits: int) -> list[str]:
+    """Those of the reasons that disturb a measurement."""
+    return [words for bit, words in SLOWDOWNS.items() if bits & bit]
+
+
+def divided(processes: list[Any], own: Collection[int], root: Path = Path("/")) -> tuple[list[Any], list[Any]]:
+    """Processes that compute on a GPU: the measured ones and the foreign ones.
+
+    In a container the driver may number processes as the host does. Then none has a number of ours, and one that
+    /proc does not know here is taken for ours: a foreign one is overlooked rather than invented.
+    """
+    mine = [process for process in processes if process.pid in own]
+    foreign = [process for process in processes if process.pid not in own]
+    unknown = [process for process in foreign if not (root / "proc" / str(process.pid)).exists()]
+    if not mine and unknown:
+        mine = unknown[:1]
+        foreign.remove(mine[0])
+    return mine, foreign
+
+
+_STARTED: list[bool] = []
+
+
+def _start() -> str | None:
+    """Opens the driver's library once in this process; why it cannot be opened, with the cure."""
+    if not _STARTED:
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            cure = CURES.get(error.value, "see that nvidia-smi works on this machine")
+            return f"no GPU driver answers ({error}); {cure}"
+        _STARTED.append(True)
+    return None
+
+
+def _handles() -> list[Any]:
+    return [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]

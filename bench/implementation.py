@@ -25,6 +25,9 @@ Arrays = Mapping[str, NDArray[np.floating]]
 """Arrays by canonical name: weights and gradients (`conv1.kernel`), dropout masks (`gru.input`)."""
 Metrics = dict[str, float]
 """The names of `Workload.metrics`, as means over samples."""
+Ceiling = Callable[[int], Callable[[], object]]
+"""Of a size n: a function that multiplies two float32 matrices of n by n, resident on the device, at full precision, by
+the framework's own product in the form its users run it. It returns the product once that is computed."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Arm:
     """What distinguishes it from a framework's defaults, in words, for the report."""
     needs_compiler: bool = False
     """Needs a working C++ compiler on the CPU."""
+    ceiling: str = ""
+    """`module:function` of its framework's matrix product, see `open_ceiling`; empty: it has none to measure."""
 
 
 @dataclass(frozen=True)
@@ -153,3 +158,10 @@ def open_session(setup: Setup) -> Session:
     module, function = setup.arm.session.split(":")
     session: Session = getattr(importlib.import_module(module), function)(setup)
     return session
+
+
+def open_ceiling(of: Arm, device: Device, threads: int) -> Ceiling:
+    """Imports the arm's framework and makes it ready to multiply matrices, without a model or data."""
+    module, function = of.ceiling.split(":")
+    ceiling: Ceiling = getattr(importlib.import_module(module), function)(device, threads)
+    return ceiling

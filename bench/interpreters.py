@@ -72,7 +72,8 @@ def probe(framework: str) -> Mapping[str, Any]:
     """What the framework's interpreter offers: keys as printed by `bench.probe`. UsageError if it cannot run bench."""
     wanted = sorted({name for arm in arms().values() if arm.framework == framework for name in arm.distributions})
     python = interpreter(framework)
-    command = [python, "-P", "-m", "bench.probe", *wanted]
+    compiled = any(arm.framework == framework and arm.needs_compiler for arm in arms().values())
+    command = [python, "-P", "-m", "bench.probe", *wanted, *(["--compiler"] if compiled else [])]  # that takes a second
     named = f"{_variable(framework)}={python}"
     try:
         done = subprocess.run(  # noqa: S603 (the interpreter the user named; no shell)

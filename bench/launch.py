@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import cell, process, record
+import msgspec
+
+from bench import cell, process, record, sentinel
 from bench.cell import Observed, Request
 from bench.implementation import Arm, Device
 from bench.interpreters import base_environment, interpreter
@@ -27,6 +29,8 @@ THREAD_VARIABLES = (
 LEAST_LIMIT_S = 300.0
 LIMIT_FACTOR = 6.0
 """A cell may take so many times its estimate, and `LEAST_LIMIT_S` at least, before it counts as hanging."""
+TRIES = 2
+"""A cell that something outside of it kills is tried once more: whoever did it seldom does it twice."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class Prepared:
     data_identity: str
     data: Path
     weights: Path
+
+
+BARE = Prepared(digest="", data_identity="none", data=Path(), weights=Path())
+"""For cells without a workload."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,14 @@ class Launch:
     device: Device
     head: Head | None
     gate: Gate | None
+    data_limit_bytes: int | None = None
+    """Of a cell's private writable memory; None: as much as it wants."""
     least_limit_s: float = LEAST_LIMIT_S
+
+    def compiled(self, planned: PlannedCell) -> Path:
+        """Compile caches of a cell, its contestant's own on its workload: both entries of the control start alike."""
+        parts = (planned.workload, planned.arm, planned.label)
+        return self.work / "compiled" / ".".join(filter(None, parts))
 
     def environment(self, arm: Arm, cache: Path, threads: int | None = None) -> tuple[dict[str, str], dict[str, str]]:
         """The whole environment of an arm's process, and what in it the suite has set; makes the cache folder."""
@@ -74,7 +89,7 @@ def measure(
     arm: Arm,
     prepared: Prepared,
     launch: Launch,
-    parity: str,
+    parity: str | None,
     until_s: float | None,
     epoch_limit_s: float | None,
 ) -> Cell:
@@ -82,38 +97,58 @@ def measure(
 
     A cell leaves epoch and validate out by itself when it finds that they take longer than `epoch_limit_s`.
     """
+    tries: list[str] = []
+    while True:
+        found, ended = _measure_once(planned, arm, prepared, launch, parity, until_s, epoch_limit_s)
+        if len(tries) + 1 == TRIES or not ended.killed_from_outside:
+            return msgspec.structs.replace(found, tries=tuple(tries))
+        tries.append(found.reason or "")
+
+
+def _measure_once(
+    planned: PlannedCell,
+    arm: Arm,
+    prepared: Prepared,
+    launch: Launch,
+    parity: str | None,
+    until_s: float | None,
+    epoch_limit_s: float | None,
+) -> tuple[Cell, process.Ended]:
     out = launch.work / "cells" / planned.id
     shutil.rmtree(out, ignore_errors=True)  # of an interrupted try
     out.mkdir(parents=True)
-    profile = launch.profile
-    request = Request(
-        workload=planned.workload,
-        arm=planned.arm,
-        device=launch.device,
-        head=launch.head,
-        gate=launch.gate,
-        threads=launch.threads,
-        seed=launch.seed,
-        warmup_rounds=profile.warmup_rounds,
-        rounds=profile.rounds,
-        steps_per_round=profile.steps_per_round[planned.device],
-        epoch_limit_s=epoch_limit_s,
-        prepared=str(prepared.data),
-        weights=str(prepared.weights),
-        out=str(out),
-        parent=os.getpid(),
-    )
-    environment, stated = launch.environment(arm, launch.work / "compiled" / arm.name)
-    aside = (cell.ASIDE,) if planned.block == 1 and "train_step" in planned.phases else ()
-    command = cell.command(interpreter(arm.framework), planned.phases + aside, request)
+    compiled = launch.compiled(planned)
+    if planned.block == 1:
+        shutil.rmtree(compiled, ignore_errors=True)  # cold, also after an interrupted try
+    environment, stated = launch.environment(arm, compiled)
+    machine = sentinel.Sentinel(sorted(os.sched_getaffinity(0)), launch.device, sentinel.own_cpu_s)
+    looked = machine.read()
+    time.sleep(sentinel.MIN_WINDOW_S)  # the shortest look at the machine that says anything; nothing of ours runs
+    before = machine.read()
+    started, started_s = now(), time.monotonic()
+    request = _request(planned, prepared, launch, epoch_limit_s, out, started_s)
+    command = cell.command(interpreter(arm.framework), _phases(planned), request)
     limit_s = max(launch.least_limit_s, LIMIT_FACTOR * planned.estimate_s)
-    budget_first = until_s is not None and until_s - time.monotonic() < limit_s
+    budget_first = until_s is not None and until_s - started_s < limit_s
     if until_s is not None and budget_first:
-        limit_s = max(0.0, until_s - time.monotonic())
-    started = now()
+        limit_s = max(0.0, until_s - started_s)
     output = out / "output.log"
-    ended = process.run(command, environment=environment, folder=out, output=output, limit_s=limit_s)
-    status, reason, observed, measured = _judge(planned, ended, out, limit_s, budget_first)
+    ended = process.run(
+        command,
+        environment=environment,
+        folder=out,
+        output=output,
+        limit_s=limit_s,
+        data_limit_bytes=launch.data_limit_bytes,
+    )
+    ended_at = machine.read()
+    time.sleep(sentinel.MIN_WINDOW_S)
+    # A process that died could not watch for itself; one that lived did so, round by round.
+    during = observed.watch if (observed := cell.observed(out)) else (machine.window(before, ended_at, started_s),)
+    watch = (machine.window(looked, before, started_s), *during, machine.window(ended_at, machine.read(), started_s))
+    status, reason, measured = _judge(planned, ended, out, observed, limit_s, budget_first)
+    spans = observed.ledger if observed else ()
+    told_s = spans[-1].end_s if spans else 0.0
     return _cell(
         planned,
         prepared,
@@ -126,35 +161,72 @@ def measure(
         parity=parity,
         curve=cell.curve(out),
         observed=observed,
+        peak_memory_bytes=ended.peak_memory_bytes,
+        ledger=(*spans, record.Span("teardown", told_s, ended.wall_s)) if spans else (),
+        watch=watch,
         environment=stated,
         pytest_benchmark=measured,
+    ), ended
+
+
+def _phases(planned: PlannedCell) -> tuple[str, ...]:
+    """What the cell's process does: the phases of the plan, and what comes with them."""
+    if "train_step" not in planned.phases:
+        return planned.phases
+    return (*planned.phases, cell.CLOCK, *(cell.EXTRAS if planned.block == 1 and not planned.label else ()))
+
+
+def _request(
+    planned: PlannedCell,
+    prepared: Prepared,
+    launch: Launch,
+    epoch_limit_s: float | None,
+    out: Path,
+    started_s: float,
+) -> Request:
+    return Request(
+        workload=planned.workload,
+        arm=planned.arm,
+        device=launch.device,
+        head=launch.head,
+        gate=launch.gate,
+        threads=launch.threads,
+        seed=launch.seed,
+        rounds=launch.profile.rounds,
+        steps_per_round=launch.profile.steps_per_round[planned.device],
+        epoch_limit_s=epoch_limit_s,
+        prepared=str(prepared.data),
+        weights=str(prepared.weights),
+        out=str(out),
+        parent=os.getpid(),
+        started_s=started_s,
     )
 
 
 def _judge(
-    planned: PlannedCell, ended: process.Ended, out: Path, limit_s: float, budget_first: bool
-) -> tuple[record.Status, str | None, Observed | None, dict[str, Any]]:
-    """Status and reason of a cell whose process has ended, and what it handed back."""
-    observed, measured = cell.observed(out), cell.measured(out)
+    planned: PlannedCell, ended: process.Ended, out: Path, observed: Observed | None, limit_s: float, budget_first: bool
+) -> tuple[record.Status, str | None, dict[str, Any]]:
+    """Status and reason of a cell whose process has ended, and what pytest-benchmark wrote of it."""
+    measured = cell.measured(out)
     phase_file = out / cell.PHASE_FILE
     where = f"during {phase_file.read_text()}" if phase_file.exists() else "before its first phase"
     if ended.killed and budget_first:
-        return "hole", f"budget spent {where}, after {ended.wall_s:.0f} s", observed, measured
+        return "hole", f"budget spent {where}, after {ended.wall_s:.0f} s", measured
     if ended.killed:
-        return "failed", f"timed out {where}: not done after {limit_s:.0f} s", observed, measured
+        return "failed", f"timed out {where}: not done after {limit_s:.0f} s", measured
     name = process.signal_name(ended.returncode)
     if name is not None:
         hint = " (most often the kernel, out of memory)" if name == "SIGKILL" else ""
-        return "failed", f"killed by {name}{hint} {where}", observed, measured
+        return "failed", f"killed by {name}{hint} {where}", measured
     done = {entry["extra_info"].get("phase") for entry in measured.get("benchmarks", ())}
     if ended.returncode == 0 and observed is not None and observed.failure is None:
         wanted = planned.phases if observed.skipped is None else SHORT
-        if done - {cell.ASIDE} == set(wanted):
-            return "ok", None, observed, measured
+        if done - set(cell.EXTRAS) == set(wanted):
+            return "ok", None, measured
     if observed is not None and observed.failure is not None:
-        return "failed", observed.failure, observed, measured
+        return "failed", observed.failure, measured
     how = f"ended with exit code {ended.returncode} {where}: {process.last_word(out / 'output.log')}"
-    return "failed", how, observed, measured
+    return "failed", how, measured
 
 
 def _cell(
@@ -170,6 +242,9 @@ def _cell(
     parity: str | None = None,
     curve: tuple[record.CurvePoint, ...] = (),
     observed: Observed | None = None,
+    peak_memory_bytes: int | None = None,
+    ledger: tuple[record.Span, ...] = (),
+    watch: tuple[record.Window, ...] = (),
     environment: dict[str, str] | None = None,
     pytest_benchmark: dict[str, Any] | None = None,
 ) -> Cell:
@@ -190,10 +265,15 @@ def _cell(
         started=started,
         wall_s=wall_s,
         curve=curve,
-        peak_memory_bytes=observed.peak_memory_bytes if observed else None,
+        peak_memory_bytes=observed.peak_memory_bytes if observed else peak_memory_bytes,
         device_peak_memory_bytes=observed.device_peak_memory_bytes if observed else None,
         versions=observed.versions if observed else {},
         environment=environment or {},
         threads=launch.threads,
         pytest_benchmark=pytest_benchmark or {},
+        label=planned.label,
+        ledger=ledger,
+        watch=watch,
+        device_process_peak_memory_bytes=observed.device_process_peak_memory_bytes if observed else None,
+        energy=observed.energy if observed else (),
     )

@@ -9,12 +9,13 @@ import msgspec
 
 from bench import implementation, workload
 from bench.data import Kind
+from bench.effects import MARGIN
 from bench.errors import UsageError
 from bench.estimate import Estimator
 from bench.implementation import Device
 from bench.layers import Gate
 from bench.profiles import SHORT, Profile
-from bench.record import PlannedCell
+from bench.record import CEILING, CONTROL, PlannedCell
 from bench.workload import Head, Workload
 
 SEEDS = 2**32
@@ -35,11 +36,16 @@ class Options:
     out: Path = Path("results")
     head: Head | None = None
     gate: Gate | None = None
+    margin: float = MARGIN
+    control: str | None = None
+    """The arm to enter twice; None: the first one that can run."""
     command: tuple[str, ...] = ("bench", "run")
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < SEEDS:
             raise UsageError(f"--seed {self.seed}: expected a whole number from 0 to {SEEDS - 1}")
+        if not 0 < self.margin < 1:
+            raise UsageError(f"--margin {self.margin * 100:g}%: expected more than 0% and less than 100%")
         for option, names in (("--workload", self.workloads), ("--arm", self.arms)):
             for name in names:
                 if names.count(name) > 1:
@@ -68,9 +74,18 @@ class Contest:
         """Id of the parity record of workload `name` and `arm`."""
         return ".".join((name, arm, self.options.device, *self.options.settings(self.specs[name])))
 
-    def cell_id(self, name: str, arm: str, mark: str) -> str:
+    def cell_id(self, name: str, arm: str, mark: str, label: str = "") -> str:
         """Id of a cell; `mark` is its block or seed."""
-        return ".".join((name, arm, self.options.device, mark, *self.options.settings(self.specs[name])))
+        settings = self.options.settings(self.specs[name])
+        return ".".join((name, arm, self.options.device, mark, *settings, *filter(None, [label])))
+
+    @property
+    def control(self) -> str | None:
+        """The arm entered twice: the code that compares arms shows what it finds where there is nothing to find."""
+        running = [arm for arm in self.arms if arm not in self.holes]
+        if self.options.control is not None:
+            return self.options.control if self.options.control in running else None
+        return next((arm for arm in running if not self.arms[arm].needs_compiler), next(iter(running), None))
 
 
 def contest(options: Options, holes: Mapping[str, str] | None = None) -> Contest:
@@ -80,27 +95,52 @@ def contest(options: Options, holes: Mapping[str, str] | None = None) -> Contest
     arms = {name: implementation.arm(name) for name in options.arms or stock}
     if not arms:
         raise UsageError("no arm found: no impl_* package with a stock arm is on the import path; install bench whole")
+    if options.control is not None and options.control not in arms:
+        raise UsageError(f"--control {options.control}: not an arm of this run; its arms are {', '.join(arms)}")
     changed = {name: spec.with_settings(head=options.head, gate=options.gate) for name, spec in specs.items()}
     return Contest(options, specs, changed, arms, dict(holes or {}))
 
 
 def grid(entered: Contest, profile: Profile, estimator: Estimator) -> tuple[PlannedCell, ...]:
-    """Every cell in the order it is measured: block by block, the arms of a workload in an order drawn from the seed.
+    """Every cell in the order it is measured: block by block, workload by workload; ceilings after the first block.
 
     An arm that cannot run here stands in the first block only, with no time estimated.
     """
-    options = entered.options
-    cells = []
-    for block in range(1, profile.blocks + 1):
-        mark = f"s{options.seed}" if profile.converge else f"b{block:02d}"
+    cells: list[PlannedCell] = []
+    for number in range(1, profile.blocks + 1):
         for name in entered.workloads:
-            order = [arm for arm in entered.arms if block == 1 or arm not in entered.holes]
-            random.Random(f"{options.seed}/{block}/{name}").shuffle(order)  # noqa: S311 (an order, not a secret)
-            for arm in order:
-                cell_id = entered.cell_id(name, arm, mark)
-                cell = PlannedCell(cell_id, name, arm, options.device, block, profile.phases(block), 0.0)
-                cells.append(cell if arm in entered.holes else with_estimate(cell, estimator))
+            cells += block(entered, profile, name, number, estimator)
+        if number == 1 and not profile.converge:
+            cells += ceilings(entered, estimator)
     return tuple(cells)
+
+
+def ceilings(entered: Contest, estimator: Estimator) -> list[PlannedCell]:
+    """One cell for each framework: how fast it multiplies matrices here. An arm stands for its framework."""
+    of = {arm.framework: name for name, arm in reversed(list(entered.arms.items())) if name not in entered.holes}
+    device = entered.options.device
+    return [
+        with_estimate(PlannedCell(f"{CEILING}.{arm}.{device}", CEILING, arm, device, 0, (CEILING,), 0.0), estimator)
+        for arm in entered.arms
+        if arm in of.values() and entered.arms[arm].ceiling
+    ]
+
+
+def block(entered: Contest, profile: Profile, name: str, number: int, estimator: Estimator) -> list[PlannedCell]:
+    """One block of a workload: every arm once and the control once more, in an order drawn from the seed."""
+    options = entered.options
+    contestants = [(arm, "") for arm in entered.arms if number == 1 or arm not in entered.holes]
+    if entered.control is not None and not profile.converge:
+        contestants.append((entered.control, CONTROL))
+    random.Random(f"{options.seed}/{number}/{name}").shuffle(contestants)  # noqa: S311 (an order, not a secret)
+    mark = f"s{options.seed}" if profile.converge else f"b{number:02d}"
+    cells = []
+    for arm, label in contestants:
+        cell_id = entered.cell_id(name, arm, mark, label)
+        phases = SHORT if label else profile.phases(number)  # the control is one of step times
+        cell = PlannedCell(cell_id, name, arm, options.device, number, phases, 0.0, label)
+        cells.append(cell if arm in entered.holes else with_estimate(cell, estimator))
+    return cells
 
 
 def fit(
@@ -134,7 +174,7 @@ def fit(
 
 
 def _first_block_s(cells: Sequence[PlannedCell], name: str | None = None) -> float:
-    return sum(cell.estimate_s for cell in cells if cell.block == 1 and name in (None, cell.workload))
+    return sum(cell.estimate_s for cell in cells if cell.block <= 1 and name in (None, cell.workload))
 
 
 def _shortened(cells: Sequence[PlannedCell], name: str, estimator: Estimator) -> tuple[PlannedCell, ...]:
@@ -161,7 +201,7 @@ def affordable(
         head = kept[0]
         block = [cell for cell in kept if (cell.block, cell.workload) == (head.block, head.workload)]
         begun = sum((cell.block, cell.workload) == (head.block, head.workload) for cell in planned) > len(block)
-        if head.block == 1 or begun or sum(map(estimator.wall_s, block)) <= left_s:
+        if head.block <= 1 or begun or sum(map(estimator.wall_s, block)) <= left_s:
             break
         kept = [cell for cell in kept if cell not in block]
     return kept

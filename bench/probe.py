@@ -14,6 +14,7 @@ import tempfile
 from importlib import metadata, util
 from pathlib import Path
 
+COMPILER = "--compiler"
 COMPILERS = ("c++", "g++", "clang++")
 SOURCE = '#include <Python.h>\n#include <omp.h>\nextern "C" int threads() { return omp_get_max_threads(); }\n'
 
@@ -71,17 +72,16 @@ def compiler_problem() -> str | None:
 
 
 def main() -> None:
-    """Prints what this interpreter has of the distributions named on the command line."""
-    print(
-        json.dumps(
-            {
-                "python": sys.version.split()[0],
-                "code_digest": code_digest(),
-                "distributions": {requirement: installed(requirement) for requirement in sys.argv[1:]},
-                "compiler_problem": compiler_problem(),
-            }
-        )
-    )
+    """Prints what this interpreter has of the distributions named on the command line; `--compiler` tries that too."""
+    requirements = [word for word in sys.argv[1:] if word != COMPILER]
+    offer: dict[str, object] = {
+        "python": sys.version.split()[0],
+        "code_digest": code_digest(),
+        "distributions": {requirement: installed(requirement) for requirement in requirements},
+    }
+    if COMPILER in sys.argv[1:]:
+        offer["compiler_problem"] = compiler_problem()
+    print(json.dumps(offer))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Linux only: process file descriptors and the parent-death signal.
 
 import ctypes
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+OUTSIDE = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
+"""Signals a program does not send itself: from the kernel when memory ends, or from whoever sits at the machine."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 TAIL_LINES = 60  # the crash report of a native signal is about 45 long, its cause at the top
 TAIL_BYTES = 16_384
@@ -39,10 +42,30 @@ class Ended:
     killed: bool
     """By this module, because its time was up."""
     wall_s: float
+    cpu_s: float
+    """User and system time of the child and of every descendant it waited for."""
+    peak_memory_bytes: int | None
+    """Most memory it held resident; None where that cannot be told from what this process held when it was started."""
+
+    @property
+    def killed_from_outside(self) -> bool:
+        """Something else than this module and the program itself has ended it."""
+        return not self.killed and signal_name(self.returncode) in OUTSIDE
 
 
-def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, output: Path) -> Child:
-    """Starts `command` in `folder` as leader of a new session; standard output and error go to `output`."""
+def start(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    output: Path,
+    data_limit_bytes: int | None = None,
+) -> Child:
+    """Starts `command` in `folder` as leader of a new session; standard output and error go to `output`.
+
+    `data_limit_bytes` bounds its private writable memory (RLIMIT_DATA): past it, allocations fail in the child instead
+    of driving the machine into swapping.
+    """
     with output.open("wb") as stream:
         started_s = time.monotonic()
         popen = subprocess.Popen(  # noqa: S603 (no shell; the command is the suite's own)
@@ -54,7 +77,18 @@ def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Pat
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _bound(popen.pid, data_limit_bytes)
     return Child(popen, output, started_s)
+
+
+def _bound(pid: int, data_limit_bytes: int | None) -> None:
+    """Limits what the child may allocate, and has the kernel choose it first when memory runs out all the same."""
+    try:
+        if data_limit_bytes is not None:
+            resource.prlimit(pid, resource.RLIMIT_DATA, (data_limit_bytes, data_limit_bytes))
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+    except (ProcessLookupError, FileNotFoundError):
+        return  # it has ended already; whoever collects it will say how
 
 
 def first_ended(children: Sequence[Child], until_s: float) -> Child | None:
@@ -82,19 +116,33 @@ def end(child: Child) -> Ended:
         os.killpg(child.popen.pid, signal.SIGKILL)
     except ProcessLookupError:
         running = False
-    returncode = child.popen.wait()
+    _, status, usage = os.wait4(child.popen.pid, 0)
     wall_s = time.monotonic() - child.started_s
+    returncode = child.popen.returncode = os.waitstatus_to_exitcode(status)
     for process in stray:  # those that made a session of their own
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    return Ended(returncode, running, wall_s)
+    # Until its exec, a child counts the memory of the process it was forked from.
+    own_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak_bytes = usage.ru_maxrss * 1024
+    return Ended(
+        returncode, running, wall_s, usage.ru_utime + usage.ru_stime, peak_bytes if peak_bytes > own_bytes else None
+    )
 
 
-def run(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, output: Path, limit_s: float) -> Ended:
+def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    output: Path,
+    limit_s: float,
+    data_limit_bytes: int | None = None,
+) -> Ended:
     """Starts `command`, waits for it at most `limit_s`, and ends it whatever happens."""
-    child = start(command, environment=environment, folder=folder, output=output)
+    child = start(command, environment=environment, folder=folder, output=output, data_limit_bytes=data_limit_bytes)
     try:
         first_ended([child], child.started_s + limit_s)
     finally:

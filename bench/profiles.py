@@ -14,10 +14,13 @@ class Profile:
     name: str
     purpose: str
     blocks: int
+    """At least so many, unless the budget ends first."""
+    most_blocks: int
+    """Further ones are added up to so many, until every interval is narrow enough."""
     full_blocks: int
     """So many blocks, from the first, measure `epoch` and `validate` too."""
-    warmup_rounds: int
     rounds: int
+    """Of `train_step`, warm-up included."""
     budget_s: float | None
     """Where `--budget` does not say; None: as long as it takes."""
     converge: bool = False
@@ -39,26 +42,26 @@ PROFILES = {
             "smoke",
             "every cell once, a few steps; no epoch, since a part of one is not an epoch",
             blocks=1,
+            most_blocks=1,
             full_blocks=0,
-            warmup_rounds=2,
-            rounds=3,
+            rounds=5,
             budget_s=None,
         ),
         Profile(
             "quick",
             "a defensible answer within the budget: first step and step time in every block, epochs in two",
             blocks=6,
+            most_blocks=60,
             full_blocks=2,
-            warmup_rounds=5,
-            rounds=30,
+            rounds=35,
             budget_s=600,
         ),
         Profile(
             "book",
             "the published training schedule, every epoch validated",
             blocks=1,
+            most_blocks=1,
             full_blocks=0,
-            warmup_rounds=0,
             rounds=0,
             budget_s=None,
             converge=True,

@@ -1,18 +1,30 @@
 """What `bench run` shows while it works: one line for each thing done and, on a terminal, a bar for the rest."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import stats
-from bench.record import Cell, Parity, Run, phases
+from bench import effects, stats
+from bench.record import Cell, Parity, Run, contestant, phases
 
 MARKS = {"ok": "[green]ok[/]", "failed": "[red]failed[/]", "hole": "[yellow]hole[/]"}
+
+
+COLUMNS: dict[str, JustifyMethod] = {
+    "workload": "left",
+    "arm": "left",
+    "step ms": "right",
+    "ratio": "right",
+    "blocks": "right",
+    "verdict": "left",
+}
 
 
 class Display:
@@ -70,19 +82,52 @@ class Display:
 
 
 def step_times(run: Run, cells: Sequence[Cell]) -> Table:
-    """Median step time of every workload and arm: the median over blocks of the medians of the counted rounds."""
-    table = Table("workload", "arm", "blocks", "median step time (ms)", title=None)
-    for workload, arm in dict.fromkeys((cell.workload, cell.arm) for cell in run.plan):
-        mine = [cell for cell in cells if (cell.workload, cell.arm) == (workload, arm)]
-        steps = [
-            found["train_step"] for cell in mine if cell.status == "ok" and "train_step" in (found := phases(cell))
-        ]
-        medians_s = [stats.median(step.counted_s) / step.steps_per_round for step in steps]
-        shown = (
-            f"{stats.median(medians_s) * 1000:.3f}" if medians_s else ", ".join({cell.status for cell in mine} - {"ok"})
-        )
-        table.add_row(workload, arm, str(len(medians_s)), shown or "not measured")
+    """Step time of every workload's contestants, each against the fastest arm, the A/A control against its own.
+
+    The figure of a contestant is the median over blocks of the medians of the counted rounds.
+    """
+    table = Table(
+        caption="ratio: to the fastest arm's time (A/A control: its own arm's), 95 % interval",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    for name, justify in COLUMNS.items():
+        table.add_column(name, justify=justify, no_wrap=True)
+    for workload in run.workloads:
+        planned = dict.fromkeys((cell.arm, cell.label) for cell in run.plan if cell.workload == workload)
+        mine = {
+            pair: [cell for cell in cells if (cell.workload, cell.arm, cell.label) == (workload, *pair)]
+            for pair in planned
+        }
+        figures = {pair: blocks for pair in planned if (blocks := _by_block(mine[pair]))}
+        middles_s = {pair: stats.median(list(blocks.values())) for pair, blocks in figures.items()}
+        fastest = min((pair for pair in figures if not pair[1]), key=lambda pair: middles_s[pair], default=None)
+        for pair in sorted(planned, key=lambda pair: (bool(pair[1]), middles_s.get(pair, math.inf))):
+            first = escape(workload), escape(contestant(*pair))
+            if pair not in figures:
+                ended = {cell.status for cell in mine[pair]} - {"ok"}
+                table.add_row(*first, "-", ", ".join(sorted(ended)) or "not measured", "0")
+                continue
+            other = (pair[0], "") if pair[1] else fastest
+            found = effects.effect(figures[pair], figures.get(other, {})) if other and other != pair else None
+            judged = ("fastest" if pair == fastest else "-", str(len(figures[pair])), "")
+            if found:
+                judged = _ratio(found), str(found.blocks), effects.verdict(found, run.margin)
+            table.add_row(*first, f"{middles_s[pair] * 1e3:.3f}", *judged)
+        table.add_section()
     return table
+
+
+def _by_block(cells: Iterable[Cell]) -> dict[int, float]:
+    """Median step time by block."""
+    steps = ((cell.block, phases(cell).get("train_step")) for cell in cells if cell.status == "ok")
+    return {block: stats.median(step.counted_s) / step.steps_per_round for block, step in steps if step is not None}
+
+
+def _ratio(found: effects.Effect) -> str:
+    sure = "(no interval)" if math.isinf(found.high) else f"[{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.ratio:.3f} {sure}"
 
 
 def duration(seconds: float) -> str:

@@ -1,21 +1,31 @@
 """The result schema on disk: what a run and a cell hold, versioned; written once, atomically.
 
-Raw values are stored and everything else is derived from them. History of `SCHEMA`:
-1  first form.
+Raw values are stored and everything else is derived from them. A file's second line holds the SHA-256 of the file
+without that line. History of `SCHEMA`, every one of which this bench reads:
+1  first form, without a checksum; warm-up rounds assumed in number.
+2  checksum; labels (the A/A control), margin, ledger, windows of the sentinel, starts of rounds, energy, tries; the end
+   of the warm-up is found in the rounds; ceiling cells.
 """
 
+import hashlib
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from bench import stats
 from bench.data.windows import Source
 from bench.errors import UsageError
 
-SCHEMA = 1
+SCHEMA = 2
+CONTROL = "a2"
+"""Label of the A/A control: the second entry of one arm."""
+CEILING = "ceiling"
+"""Stands for the workload in a cell that measures how fast a framework multiplies matrices; also its phase."""
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -78,6 +88,13 @@ class PlannedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block: int
     phases: tuple[str, ...]
     estimate_s: float
+    label: str = ""
+    """`a2` for the second entry of the control arm, else empty."""
+
+    @property
+    def contestant(self) -> str:
+        """Name of the arm, with its label: what is compared."""
+        return contestant(self.arm, self.label)
 
 
 class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +121,10 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """In words: all blocks measured, budget spent, interrupted."""
     notes: tuple[str, ...] = ()
     """What a reader should know of how it went: phases left out for the budget, and why."""
+    margin: float = 0.02
+    """Two step times count as the same when their ratio is proved to lie within 1 ± margin."""
+    control: str | None = None
+    """The arm entered twice; None: the run has no A/A control."""
 
 
 class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,6 +137,59 @@ class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     validation: dict[str, float]
     train_s: float
     validate_s: float
+
+
+class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stretch of a cell's life, in seconds since its process was started."""
+
+    name: str
+    """One of `SPANS`."""
+    start_s: float
+    end_s: float
+
+
+STEADY = ("train_step", "small_step", "aside")
+"""Phases of many equal rounds, in which the end of a warm-up is looked for."""
+SPANS = (
+    "interpreter",  # start of the process to the first line of the suite's own code in it
+    "data",  # open the prepared data, read the initial weights
+    "import",  # of the framework
+    "build",  # model and session
+    "stage",  # data and weights to the device
+    "first_step",  # compile and run one step
+    "train_step",  # its rounds and what lies between them
+    "epoch",  # with the compilation of its loop
+    "validate",
+    "checks",  # self-test of the clock, step of a part of a batch, aside: beside the measured phases
+    "ceiling",
+    "suite",  # the suite's own work: collecting, garbage collection, statistics, writing
+    "teardown",  # last line of the suite's code to the end of the process
+)
+
+
+class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What else the machine was doing in a stretch of time, in seconds since the cell's process was started."""
+
+    start_s: float
+    """Negative: before the process."""
+    end_s: float
+    readings: dict[str, float]
+    """By name with unit; what cannot be read here is absent. Names and meaning: `bench.sentinel`."""
+    taints: tuple[str, ...] = ()
+    """Why a round in it is tainted, in words; empty: it is not."""
+
+
+class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Difference of an energy counter over the rounds of `train_step`."""
+
+    source: str
+    """The counter, in words."""
+    joules: float | None
+    """None: unavailable."""
+    seconds: float | None
+    steps: int | None
+    reason: str | None = None
+    """Why it is unavailable."""
 
 
 class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,6 +223,26 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int
     pytest_benchmark: dict[str, Any]
     """pytest-benchmark's own JSON: machine, and per phase the seconds of every round, warm-up rounds included."""
+    label: str = ""
+    ledger: tuple[Span, ...] = ()
+    """Where the process's time went, in order; empty in schema 1 and for a cell that was not tried."""
+    watch: tuple[Window, ...] = ()
+    """What the machine was doing: before, between the rounds, after, in order."""
+    device_process_peak_memory_bytes: int | None = None
+    """Most device memory the driver saw this process hold, read between rounds; None where there is no such reading."""
+    energy: tuple[Energy, ...] = ()
+    tries: tuple[str, ...] = ()
+    """How earlier tries of this cell ended that something outside of it has killed."""
+
+    @property
+    def contestant(self) -> str:
+        """Name of the arm, with its label: what is compared."""
+        return contestant(self.arm, self.label)
+
+
+def contestant(arm: str, label: str) -> str:
+    """`torch-eager`, or `torch-eager (a2)` for the second entry of the A/A control."""
+    return f"{arm} ({label})" if label else arm
 
 
 class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,31 +252,93 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rounds_s: tuple[float, ...]
     """Every timed region in order, warm-up rounds first."""
     warmup_rounds: int
+    """So many rounds, from the first, are not counted: found by `stats.warmup_end`."""
     steps_per_round: int
     samples_per_round: int
     about: str | None = None
     """Of an aside: what was timed, in words."""
+    starts_s: tuple[float, ...] = ()
+    """When each round began, in seconds since the process was started; empty in schema 1."""
+    taints: tuple[tuple[str, ...], ...] = ()
+    """Of each round: why it is tainted; empty for all in schema 1."""
+
+    @property
+    def tainted(self) -> tuple[bool, ...]:
+        """Of each round, whether something disturbed it."""
+        return tuple(map(bool, self.taints)) or (False,) * len(self.rounds_s)
+
+    @property
+    def mostly_tainted(self) -> bool:
+        """More than half of the rounds after the warm-up are tainted: then all of them count, as the report says."""
+        after = self.tainted[self.warmup_rounds :]
+        return sum(after) > len(after) / 2
+
+    @property
+    def counted(self) -> tuple[bool, ...]:
+        """Of each round, whether it counts: after the warm-up, and not tainted unless most of them are."""
+        everything = self.mostly_tainted
+        return tuple(
+            number >= self.warmup_rounds and (everything or not tainted) for number, tainted in enumerate(self.tainted)
+        )
 
     @property
     def counted_s(self) -> tuple[float, ...]:
-        """The rounds that count: after the warm-up."""
-        return self.rounds_s[self.warmup_rounds :]
+        """The rounds that count."""
+        return tuple(seconds for seconds, counts in zip(self.rounds_s, self.counted, strict=True) if counts)
 
 
 def phases(cell: Cell) -> dict[str, Phase]:
-    """The cell's measured phases by name, in the order they were measured."""
-    found = {}
+    """The cell's measured phases by name, in the order they were measured; rounds measured again stand at the end."""
+    found: dict[str, Phase] = {}
     for entry in cell.pytest_benchmark.get("benchmarks", ()):
         extra = entry["extra_info"]
-        found[extra["phase"]] = Phase(
-            name=extra["phase"],
-            rounds_s=tuple(entry["stats"]["data"]),
-            warmup_rounds=extra["warmup_rounds"],
+        name, before = extra["phase"], found.get(extra["phase"])
+        rounds_s, starts_s = tuple(entry["stats"]["data"]), tuple(extra.get("starts_s", ()))
+        disturbed = tuple(
+            taints(cell.watch, start_s, start_s + round_s) for start_s, round_s in zip(starts_s, rounds_s, strict=False)
+        )
+        if before is not None:
+            found[name] = msgspec.structs.replace(
+                before,
+                rounds_s=before.rounds_s + rounds_s,
+                starts_s=before.starts_s + starts_s,
+                taints=before.taints + disturbed,
+            )
+            continue
+        found[name] = Phase(
+            name=name,
+            rounds_s=rounds_s,
+            warmup_rounds=_warmup_rounds(cell, extra, rounds_s, disturbed),
             steps_per_round=extra["steps_per_round"],
             samples_per_round=extra["samples_per_round"],
             about=extra.get("about"),
+            starts_s=starts_s,
+            taints=disturbed,
         )
     return found
+
+
+def _warmup_rounds(
+    cell: Cell, extra: dict[str, Any], rounds_s: tuple[float, ...], disturbed: tuple[tuple[str, ...], ...]
+) -> int:
+    """Rounds of the warm-up: found in the undisturbed ones, since a disturbance that begins is a change-point too."""
+    if cell.schema == 1:
+        return int(extra["warmup_rounds"])  # assumed, in those days
+    if extra["phase"] not in STEADY:
+        return 0
+    quiet = [number for number, reasons in enumerate(disturbed) if not reasons] if disturbed else []
+    if len(quiet) <= len(rounds_s) / 2:
+        quiet = list(range(len(rounds_s)))
+    found = stats.warmup_end([rounds_s[number] for number in quiet])
+    return quiet[found] if found else 0
+
+
+def taints(windows: Sequence[Window], start_s: float, end_s: float) -> tuple[str, ...]:
+    """Why a round is tainted: every reason of the windows it lies in, each once."""
+    reasons = (
+        reason for window in windows if window.start_s < end_s and start_s < window.end_s for reason in window.taints
+    )
+    return tuple(dict.fromkeys(reasons))
 
 
 class ParityCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -225,9 +381,33 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wall_s: float
 
 
+def ledger(cell: Cell) -> dict[str, float]:
+    """Where the cell's time went: seconds by part, in the order of a cell's life; empty where nothing is known.
+
+    The parts are those of `SPANS`, with `train_step` divided into its `warm_up` rounds, its `steady` rounds and what
+    the suite did between them.
+    """
+    names = [part for name in SPANS for part in (("warm_up", "steady") if name == "train_step" else (name,))]
+    parts = dict.fromkeys(names, 0.0)
+    stepping_s = 0.0
+    for span in cell.ledger:
+        if span.name == "train_step":
+            stepping_s += span.end_s - span.start_s
+        else:
+            parts[span.name] += span.end_s - span.start_s
+    step = phases(cell).get("train_step")
+    if step is not None:
+        parts["warm_up"] = sum(step.rounds_s[: step.warmup_rounds])
+        parts["steady"] = sum(step.rounds_s[step.warmup_rounds :])
+    parts["suite"] += stepping_s - parts["warm_up"] - parts["steady"]
+    return parts if cell.ledger else {}
+
+
 def write(path: Path, value: msgspec.Struct) -> None:
-    """Writes JSON under a temporary name beside `path`, syncs, and renames: the file is whole or absent."""
-    write_bytes(path, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+    """Writes JSON with its checksum under a temporary name, syncs, renames to `path`: the file is whole or absent."""
+    body = msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+    assert body.startswith(b"{\n"), "a record is a JSON object of several lines"
+    write_bytes(path, body[:2] + _checksum_line(body) + body[2:])
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -240,25 +420,44 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
+        _sync_folder(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
+def _sync_folder(folder: Path) -> None:
+    """Makes the new name last: the data is synced already, its entry in the folder is not."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checksum_line(body: bytes) -> bytes:
+    return f' "checksum": "sha256:{hashlib.sha256(body).hexdigest()}",\n'.encode()
+
+
 def read(path: Path, kind: type[Record]) -> Record:
-    """Reads one record; a UsageError names the file when it is missing, unreadable or of another schema."""
+    """Reads one record of any known schema; a UsageError names a file that is missing, damaged or of an unknown one."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); expected a {kind.__name__} record") from error
+    first, line, rest = [*content.split(b"\n", 2), b"", b""][:3]
+    body, stated = (first + b"\n" + rest, line + b"\n") if line.startswith(b' "checksum": ') else (content, None)
     try:
-        schema = msgspec.json.decode(content, type=_Versioned).schema
-        if schema != SCHEMA:
+        schema = msgspec.json.decode(body, type=_Versioned).schema
+        if not 1 <= schema <= SCHEMA:
             raise UsageError(
-                f"{path}: result schema {schema}; this bench reads schema {SCHEMA}: use the bench that wrote it"
+                f"{path}: result schema {schema}; this bench reads schemas 1 to {SCHEMA}: use the bench that wrote it"
             )
-        return msgspec.json.decode(content, type=kind)
+        value = msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:
         raise UsageError(
             f"{path}: not a whole {kind.__name__} record ({error}); delete it and resume the run"
         ) from error
+    if schema > 1 and stated != _checksum_line(body):
+        raise UsageError(f"{path}: its content does not match its checksum; delete it and resume the run")
+    return value

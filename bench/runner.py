@@ -4,6 +4,7 @@ Nothing here measures. A failing cell is a recorded result and the rest goes on;
 measured stays, and `resume` measures exactly what is missing.
 """
 
+import errno
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import environment, execution, gate, gpu, interpreters, launch, plan, prepare, record, runfolder
+from bench.errors import MachineError
 from bench.estimate import Estimator
 from bench.execution import Execution, Setting
 from bench.plan import Contest, Options
@@ -25,6 +27,8 @@ from bench.progress import Display, step_times
 from bench.record import Cell, Parity, Run
 
 INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""A disk that has become full, or that the kernel has made read-only, while the run went on."""
 
 
 def planned(options: Options, setting: Setting) -> tuple[Contest, Estimator, tuple[record.PlannedCell, ...], list[str]]:
@@ -70,6 +74,8 @@ def run(options: Options, console: Console, setting: Setting) -> int:
                 plan=cells,
                 environment=_environment(ready),
                 notes=tuple(notes),
+                margin=options.margin,
+                control=None if setting.profiles[options.profile].converge else ready.control,
             )
             folder = runfolder.create(options.out, made)
         except BaseException:  # nothing was measured: leave nothing behind, whatever ended it
@@ -137,7 +143,6 @@ def _estimator(ready: Contest, profile: Profile, threads: int, setting: Setting)
     return Estimator(
         workloads=dict(ready.workloads),
         cores=threads,
-        warmup_rounds=profile.warmup_rounds,
         rounds=profile.rounds,
         steps_per_round=profile.steps_per_round[ready.options.device],
         assumptions=setting.assumptions,
@@ -165,10 +170,24 @@ def _execute(
         device=options.device,
         head=options.head,
         gate=options.gate,
+        # On a GPU, address space is reserved by the gigabyte without being used: no limit there.
+        data_limit_bytes=(setting.data_limit_bytes or environment.memory_limit_bytes())
+        if options.device == "cpu"
+        else None,
         least_limit_s=setting.least_limit_s,
     )
     deadline_s = None if stored.budget_s is None else time.monotonic() + stored.budget_s - used_s
-    under_way = Execution(stored, folder, ready, shared, prepared, estimator, setting, display, deadline_s)
+    under_way = Execution(
+        stored,
+        folder,
+        ready,
+        shared,
+        {**prepared, record.CEILING: launch.BARE},
+        estimator,
+        setting,
+        display,
+        deadline_s,
+    )
     allowed = os.sched_getaffinity(0)
     try:
         # Children inherit it. Where a quota is tighter than the mask, they would start threads for all of the mask.
@@ -184,6 +203,13 @@ def _execute(
         under_way.update(ended_because="interrupted")
         display.say(f"interrupted; everything measured is kept. Resume with: bench run --resume {folder}")
         return INTERRUPTED
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise MachineError(
+            f"{folder}: results cannot be written any more ({error.strerror}); everything measured before is kept: "
+            f"free some space and go on with: bench run --resume {folder}"
+        ) from error
     finally:
         os.sched_setaffinity(0, allowed)
     display.table(step_times(under_way.run, cells))

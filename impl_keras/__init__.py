@@ -1,8 +1,9 @@
-"""The arms of Keras 3, one a backend. Importing this package imports no framework; `session` does."""
+"""The arms of Keras 3, one a backend. Importing this package imports no framework; `session` and `ceiling` do."""
 
 from bench.implementation import Arm
 
 SESSION = "impl_keras.session:open_session"
+CEILING = "impl_keras.ceiling:open_ceiling"
 LAYERS = {
     "training loop": "Keras' fit over a vectorised in-memory data set; train_step runs fit's own compiled function",
     "recurrence": "keras.layers.GRU(reset_after=False, implementation=1)",
@@ -14,6 +15,7 @@ ARMS = (
         framework="tensorflow",
         tier="stock",
         session=SESSION,
+        ceiling=CEILING,
         distributions=("keras", "tensorflow|tensorflow-cpu"),
         environment={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"},
         settings=LAYERS
@@ -28,6 +30,7 @@ ARMS = (
         framework="jax",
         tier="stock",
         session=SESSION,
+        ceiling=CEILING,
         distributions=("keras", "jax", "jaxlib"),
         environment={
             "KERAS_BACKEND": "jax",
@@ -49,6 +52,7 @@ ARMS = (
         framework="torch",
         tier="stock",
         session=SESSION,
+        ceiling=CEILING,
         distributions=("keras", "torch"),
         environment={"KERAS_BACKEND": "torch"},
         settings=LAYERS

@@ -2,9 +2,10 @@
 
 RMSprop                      Keras' own, with dense gradients
 SPARSE_GRADIENT              how Keras' own differs from it, in words; None: it does not
-configure(setup)             device, threads, TF32 and 64-bit mode; RuntimeError when the GPU asked for is not there
+configure(device, threads, precision)   TF32 and 64-bit mode too; RuntimeError when the GPU asked for is not there
 versions()                   what is really in force, read from the framework
 device_peak_memory_bytes()   None where there is no reading
+matmul(a, b)                 Keras' own product, compiled where this backend compiles; waited for
 Data(dataset)                the data set staged; `batch(indices)`; `feed(batches)` is what fit and evaluate read
 Trainer(model)               Keras' compiled training step, gradients and training-mode forward pass
 """

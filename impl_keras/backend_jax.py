@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import keras
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Setup
+from bench.implementation import Device, Precision
 from impl_keras import masks
 from impl_keras.data import Batch, Feed
 
@@ -18,19 +18,19 @@ SPARSE_GRADIENT = None
 RMSprop = keras.optimizers.RMSprop
 
 
-def configure(setup: Setup) -> None:
+def configure(device: Device, threads: int, precision: Precision) -> None:
     """Raises RuntimeError when the device asked for is not the one JAX runs on.
 
-    JAX has no call for its number of threads: `NPROC`, set for the process, sizes XLA's pools.
+    JAX has no call for its number of `threads`: `NPROC`, set for the process, sizes XLA's pools.
     """
-    jax.config.update("jax_enable_x64", setup.precision == "float64")
-    if setup.device == "cpu":
+    jax.config.update("jax_enable_x64", precision == "float64")
+    if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
     else:
         jax.config.update("jax_default_matmul_precision", "highest")  # TF32 off; a CPU has none
-    if jax.default_backend() != setup.device:
+    if jax.default_backend() != device:
         raise RuntimeError(
-            f"this JAX runs on {jax.default_backend()!r}, asked for was {setup.device!r}; install jax[cuda] and make a "
+            f"this JAX runs on {jax.default_backend()!r}, asked for was {device!r}; install jax[cuda] and make a "
             "GPU visible, or open the session in a new process"
         )
 
@@ -59,6 +59,14 @@ def device_peak_memory_bytes() -> int | None:
     """Of the first device; None where its allocator keeps no account (the CPU's does not)."""
     account = jax.local_devices()[0].memory_stats()
     return None if account is None else int(account["peak_bytes_in_use"])
+
+
+_matmul = jax.jit(keras.ops.matmul)
+
+
+def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Their product, waited for."""
+    return jax.block_until_ready(_matmul(a, b))
 
 
 @jax.jit

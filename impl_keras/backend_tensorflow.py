@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Setup
+from bench.implementation import Device, Precision
 from impl_keras import masks
 from impl_keras.data import Batch
 
@@ -26,20 +26,20 @@ class RMSprop(keras.optimizers.RMSprop):
         super().apply([tf.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
 
 
-def configure(setup: Setup) -> None:
+def configure(device: Device, threads: int, precision: Precision) -> None:
     """Raises RuntimeError when the GPU asked for is not there, or when TensorFlow already runs otherwise."""
-    if setup.device == "cpu":
+    if device == "cpu":
         # Before the first look at the devices: Keras decides on XLA by those that exist, not by those in use.
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     gpus = tf.config.list_physical_devices("GPU")
-    if setup.device == "gpu" and not gpus:
+    if device == "gpu" and not gpus:
         raise RuntimeError("this TensorFlow sees no GPU; install tensorflow[and-cuda] and make a GPU visible")
-    if setup.device == "cpu" and tf.config.get_visible_devices("GPU"):
+    if device == "cpu" and tf.config.get_visible_devices("GPU"):
         raise RuntimeError("TensorFlow took a GPU before a session on the CPU was opened; open it in a new process")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    tf.config.threading.set_intra_op_parallelism_threads(setup.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(setup.threads)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
@@ -60,6 +60,16 @@ def device_peak_memory_bytes() -> int | None:
     if not tf.config.list_logical_devices("GPU"):
         return None
     return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
+
+_matmul = tf.function(keras.ops.matmul)
+
+
+def matmul(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Their product, waited for."""
+    product = _matmul(a, b)
+    tf.test.experimental.sync_devices()
+    return product
 
 
 class Data:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Setup
+from bench.implementation import Device, Precision
 from impl_keras import masks
 from impl_keras.data import Batch, Feed
 
@@ -20,13 +20,13 @@ SPARSE_GRADIENT = None
 RMSprop = keras.optimizers.RMSprop
 
 
-def configure(setup: Setup) -> None:
+def configure(device: Device, threads: int, precision: Precision) -> None:
     """Raises RuntimeError when the GPU asked for is not there."""
-    if setup.device == "gpu" and not torch.cuda.is_available():
+    if device == "gpu" and not torch.cuda.is_available():
         raise RuntimeError("this PyTorch sees no CUDA device; use a CUDA build of PyTorch and a visible GPU")
     # Keras takes a visible GPU by itself. Its device scope is a context manager; this one lasts as long as the process.
-    keras.device(setup.device).__enter__()
-    torch.set_num_threads(setup.threads)
+    keras.device(device).__enter__()
+    torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")  # TF32 off for products …
     torch.backends.cudnn.allow_tf32 = False  # … and for convolutions, where PyTorch has it on
 
@@ -47,6 +47,14 @@ def versions() -> dict[str, str]:
 def device_peak_memory_bytes() -> int | None:
     """Of the current CUDA device; None on the CPU."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
+
+
+def matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Their product, waited for."""
+    product = keras.ops.matmul(a, b)
+    if product.is_cuda:
+        torch.cuda.synchronize()
+    return product
 
 
 class Data:

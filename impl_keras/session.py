@@ -32,7 +32,7 @@ class KerasSession:
                 f"Keras runs on {keras.backend.backend()!r}; {setup.arm.name} needs a process started with "
                 f"KERAS_BACKEND={setup.arm.framework}"
             )
-        backend.configure(setup)
+        backend.configure(setup.device, setup.threads, setup.precision)
         use_precision(setup.precision)
         self.workload, self.seed = setup.workload, setup.seed
         self.model = model.build(setup.workload, setup.seed)

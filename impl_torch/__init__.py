@@ -1,4 +1,4 @@
-"""The arms of native PyTorch. Importing this package imports no framework; `session` does."""
+"""The arms of native PyTorch. Importing this package imports no framework; `session` and `ceiling` do."""
 
 from bench.implementation import Arm
 
@@ -8,6 +8,7 @@ ARMS = (
         framework="torch",
         tier="stock",
         session="impl_torch.session:open_session",
+        ceiling="impl_torch.ceiling:open_ceiling",
         distributions=("torch",),
         settings={
             "training loop": "plain loop over an index stream, data gathered on the device",
@@ -20,6 +21,7 @@ ARMS = (
         framework="torch",
         tier="stock",
         session="impl_torch.session:open_session",
+        ceiling="impl_torch.ceiling:open_ceiling",
         distributions=("torch",),
         environment={"TORCHINDUCTOR_CACHE_DIR": "{cache}/inductor"},
         settings={

@@ -1,6 +1,7 @@
 """Runs `bench` over framework-free arms, as real processes in a folder of the test's own."""
 
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from bench import record
 
 FAKES = Path(__file__).resolve().parent / "fakes"
 ROOT = FAKES.parent.parent
+GONE_S = 20.0  # a kill needs milliseconds; this long only where the machine is choked
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -29,6 +31,19 @@ def start(folder: Path, *words: str, **more: str) -> "subprocess.Popen[str]":
         [sys.executable, str(FAKES / "drive.py"), *words],
         cwd=folder,
         env=environment(folder, **more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def start_real(folder: Path, *words: str, **more: str) -> "subprocess.Popen[str]":
+    """Starts the real `bench` in `folder`: its own profiles, gate and limits."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench", *words],
+        cwd=folder,
+        env=environment(folder, **more) | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -63,10 +78,39 @@ def cells(run: Path) -> dict[str, record.Cell]:
 
 
 def by_arm(run: Path) -> dict[str, record.Cell]:
-    """The cells of a run with one block, by arm."""
-    return {cell.arm: cell for cell in cells(run).values()}
+    """The cells of a run with one block, by arm; without ceilings and the control's second entry."""
+    return {cell.arm: cell for cell in cells(run).values() if cell.block and not cell.label}
 
 
 def stored(run: Path) -> record.Run:
     """The run's own record."""
     return record.read(run / "run.json", record.Run)
+
+
+def hanging(folder: Path, *words: str) -> tuple["subprocess.Popen[str]", int, int]:
+    """A driven run whose `fake-hangs` cell is hanging now; the numbers of the cell's process and of its child."""
+    fifo = folder / "fake-hangs.fifo"
+    os.mkfifo(fifo)
+    process = start(folder, "run", *words)
+    cell, stray = map(int, fifo.read_text().split())  # waits for the cell
+    fifo.unlink()
+    return process, cell, stray
+
+
+def ended_within(pid: int, seconds: float) -> bool:
+    """Waits for the end of a process, its own child or not, no longer than that."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+    finally:
+        os.close(descriptor)
+
+
+def has_ended(pid: int) -> bool:
+    """Waits for an end that must come."""
+    return ended_within(pid, GONE_S)

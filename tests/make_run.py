@@ -1,8 +1,9 @@
 """Builds a run folder out of simulated numbers, for tests and for looking at reports. Nothing in it was measured.
 
-As a program: `python tests/make_run.py FOLDER` writes a full one with holes and failures.
+As a program: `python tests/make_run.py FOLDER` writes a full one: an A/A control, disturbed rounds, ceilings, a hole.
 """
 
+import json
 import random
 import sys
 from collections.abc import Sequence
@@ -10,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from make_cell import ARMS, MARK, framework, make_ceiling, make_cell
 
 from bench import record, workload
 from bench.data.windows import DataFile, Source
 
-MARK = "SIMULATED by tests/make_run.py, nothing was measured"
-ARMS = {"keras-tensorflow": 1.0, "keras-jax": 0.82, "keras-torch": 1.9, "torch-eager": 1.12, "torch-compile": 0.86}
-"""Arm and its simulated step time, relative to the first."""
-STEP_S = {"conv": 0.021, "conv_only": 0.0093, "conv_gru": 0.034}
+NEW_IN_2 = {
+    "label", "ledger", "watch", "device_process_peak_memory_bytes", "energy", "tries", "margin", "control", "starts_s"
+}  # fmt: skip
 
 
 def make_run(
@@ -34,25 +35,47 @@ def make_run(
     head: str | None = "logits",
     finished: bool = True,
     rename: dict[str, str] | None = None,
+    control: str | None = None,
+    ceilings: bool = False,
+    busy: float = 0.0,
+    counter: str | None = None,
+    schema: int = record.SCHEMA,
 ) -> Path:
     """A whole run under `folder`; `holes` maps an arm to the reason it cannot run, `rename` an arm to another name.
 
     Every workload's epochs have `epoch_steps` steps (None: its own number), and its first two blocks `epochs` epochs.
+    `control` is the arm entered twice, `busy` the share of windows that something disturbed, `counter` what measured
+    energy (None: nothing could). With `schema=1`, the records are as that schema had them.
     """
     draw = random.Random(5)
     holes, rename = holes or {}, rename or {}
     (folder / "cells").mkdir(parents=True)
     (folder / "parity").mkdir()
     plan, cells = [], []
+    for arm in {framework(arm): arm for arm in reversed(arms) if arm not in holes}.values() if ceilings else ():
+        shown = rename.get(arm, arm)
+        plan.append(record.PlannedCell(f"ceiling.{shown}.cpu.b0", record.CEILING, shown, "cpu", 0, ("ceiling",), 4.0))
+        cells.append(make_ceiling(draw, plan[-1], arm))
     for block in range(1, blocks + 1):
         for name in workloads:
-            for arm in draw.sample(list(arms), len(arms)):
-                if arm in holes:
-                    continue
+            entries = [(arm, "") for arm in arms if arm not in holes] + ([(control, record.CONTROL)] if control else [])
+            for arm, label in draw.sample(entries, len(entries)):
                 phases = ("first_step", "train_step") + (("epoch", "validate") if block <= 2 else ())
-                shown = rename.get(arm, arm)
-                plan.append(record.PlannedCell(f"{name}.{arm}.cpu.b{block}", name, shown, "cpu", block, phases, 9.5))
-                cells.append(make_cell(draw, plan[-1], arm, rounds, epochs, epoch_steps, identity))
+                cell = f"{name}.{arm}.cpu.b{block}" + (f".{label}" if label else "")
+                plan.append(record.PlannedCell(cell, name, rename.get(arm, arm), "cpu", block, phases, 9.5, label))
+                cells.append(
+                    make_cell(
+                        draw,
+                        plan[-1],
+                        arm,
+                        rounds=rounds,
+                        epochs=epochs,
+                        epoch_steps=epoch_steps,
+                        identity=identity,
+                        busy=0.9 if busy and (arm, block) == (arms[-1], 4) else busy,
+                        counter=counter,
+                    )
+                )
     run = record.Run(
         schema=record.SCHEMA,
         id=folder.name,
@@ -72,22 +95,25 @@ def make_run(
         },
         finished="2026-01-05T09:40:00Z" if finished else None,
         ended_because="all blocks measured" if finished else None,
+        control=control and rename.get(control, control),
     )
-    record.write(folder / "run.json", run)
+    write(folder / "run.json", run, schema)
     for cell in cells:
-        record.write(folder / "cells" / f"{cell.id}.json", cell)
+        write(folder / "cells" / f"{cell.id}.json", cell, schema)
     for name in workloads:
         for arm in arms:
             if arm not in holes:
-                record.write(
-                    folder / "parity" / f"{name}.{arm}.cpu.json", make_parity(draw, name, rename.get(arm, arm), arm)
+                write(
+                    folder / "parity" / f"{name}.{arm}.cpu.json",
+                    make_parity(draw, name, rename.get(arm, arm), arm),
+                    schema,
                 )
     return folder
 
 
 def make_arm(name: str, hole: str | None) -> record.Arm:
     return record.Arm(
-        framework=name.split("-")[0], tier="stock", settings={"step": f"simulated step of {name}"}, hole=hole
+        framework=framework(name), tier="stock", settings={"step": f"simulated step of {name}"}, hole=hole
     )
 
 
@@ -113,80 +139,6 @@ def make_workload(name: str, identity: Any, head: str | None) -> record.Workload
     )
 
 
-def make_cell(
-    draw: random.Random,
-    planned: record.PlannedCell,
-    arm: str,
-    rounds: int,
-    epochs: int,
-    epoch_steps: int | None,
-    identity: Any,
-) -> record.Cell:
-    spec = workload.load(planned.workload)
-    steps = epoch_steps or spec.steps_per_epoch
-    step_s = STEP_S[planned.workload] * ARMS[arm] * draw.lognormvariate(0, 0.015)
-
-    def noisy(seconds: float) -> float:
-        burst = draw.uniform(1.1, 1.4) if draw.random() < 0.03 else 1.0
-        return seconds * burst * draw.lognormvariate(0, 0.02)
-
-    warm = [noisy(step_s * factor) for factor in (3.2, 1.5, 1.1)]
-    timed: dict[str, tuple[list[float], int, int]] = {
-        "first_step": ([noisy(4.2 if planned.block == 1 else 2.9)], 0, 1),
-        "train_step": (warm + [noisy(step_s) for _ in range(rounds)], 3, 1),
-        "epoch": ([noisy(step_s * steps * 1.06)], 0, steps),
-        "validate": ([noisy(step_s * 40 * 0.35)], 0, 40),
-    }
-    numbers = range(1, epochs + 1) if "epoch" in planned.phases else ()
-    curve = tuple(make_point(draw, spec.metrics, epoch, step_s * steps) for epoch in numbers)
-    return record.Cell(
-        schema=record.SCHEMA,
-        id=planned.id,
-        workload=planned.workload,
-        arm=planned.arm,
-        device=planned.device,
-        block=planned.block,
-        digest=spec.digest(),
-        data_identity=identity,
-        seed=7,
-        status="ok",
-        reason=None,
-        output_tail="",
-        parity=f"{planned.workload}.{arm}.cpu",
-        started="2026-01-05T09:31:00Z",
-        wall_s=9.0,
-        curve=curve,
-        peak_memory_bytes=round(700e6 * ARMS[arm]),
-        device_peak_memory_bytes=None,
-        versions={"simulated": "1.2.3"},
-        environment={"OMP_NUM_THREADS": "2"},
-        threads=2,
-        pytest_benchmark={
-            "note": MARK,
-            "benchmarks": [
-                {
-                    "extra_info": {
-                        "phase": phase,
-                        "warmup_rounds": timed[phase][1],
-                        "steps_per_round": timed[phase][2],
-                        "samples_per_round": timed[phase][2] * spec.batch_size,
-                    },
-                    "stats": {"data": timed[phase][0]},
-                }
-                for phase in planned.phases
-            ],
-        },
-    )
-
-
-def make_point(draw: random.Random, metrics: Sequence[str], epoch: int, train_s: float) -> record.CurvePoint:
-    loss = 0.28 + 0.4 * 0.75 ** (epoch - 1) + draw.gauss(0, 0.004)
-    train, validation = {"loss": loss}, {"loss": loss * 1.03 + 0.004 * max(0, epoch - 6) + draw.gauss(0, 0.006)}
-    if "accuracy" in metrics:
-        train["accuracy"], validation["accuracy"] = 1.15 - 0.85 * loss, 1.12 - 0.85 * loss + draw.gauss(0, 0.004)
-    return record.CurvePoint(epoch, train, validation, train_s * draw.lognormvariate(0, 0.02), 0.4 * train_s)
-
-
 def make_parity(draw: random.Random, name: str, shown: str, arm: str) -> record.Parity:
     spec = workload.load(name)
     checks = []
@@ -209,6 +161,22 @@ def make_parity(draw: random.Random, name: str, shown: str, arm: str) -> record.
     )
 
 
+def write(path: Path, value: msgspec.Struct, schema: int) -> None:
+    """Writes a record as it was under `schema`."""
+    if schema == record.SCHEMA:
+        record.write(path, value)
+    else:
+        old = _without(msgspec.to_builtins(value), NEW_IN_2) | {"schema": schema}
+        path.write_text(json.dumps(old, indent=1) + "\n")
+
+
+def _without(value: Any, names: set[str]) -> Any:
+    if isinstance(value, dict):
+        kept = {key: _without(entry, names) for key, entry in value.items() if key not in names}
+        return kept | ({"warmup_rounds": 3 if kept["phase"] == "train_step" else 0} if "phase" in kept else {})
+    return [_without(entry, names) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
 def edit(path: Path, **changes: Any) -> None:
     """Rewrites `run.json`, a cell or a parity record with some fields changed."""
     kinds: dict[str, Any] = {"cells": record.Cell, "parity": record.Parity}
@@ -217,4 +185,11 @@ def edit(path: Path, **changes: Any) -> None:
 
 
 if __name__ == "__main__":
-    make_run(Path(sys.argv[1]), holes={"torch-compile": "no C++ compiler; install g++"})
+    make_run(
+        Path(sys.argv[1]),
+        holes={"keras-torch": "keras is not installed for it; install it"},
+        control="torch-eager",
+        ceilings=True,
+        busy=0.03,
+        counter="RAPL of the processor package",
+    )

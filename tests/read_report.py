@@ -26,3 +26,27 @@ def rows(path: Path) -> list[dict[str, str]]:
     """A CSV file as written, every cell a string."""
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def tables(markdown: str) -> list[list[list[str]]]:
+    """The tables of a Markdown page: rows, the header first, of cells as they are read."""
+    found: list[list[list[str]]] = []
+    for token, after in itertools.pairwise(MarkdownIt("commonmark").enable("table").parse(markdown)):
+        if token.type == "table_open":
+            found.append([])
+        elif token.type == "tr_open":
+            found[-1].append([])
+        elif token.type in ("th_open", "td_open"):
+            parts = after.children or ()
+            found[-1][-1].append("".join(part.content for part in parts if part.type in ("text", "text_special")))
+    return found
+
+
+def section(markdown: str, heading: str) -> str:
+    """What stands under a heading, up to the next one of its rank or above."""
+    rank = heading.partition(" ")[0]
+    lines = markdown.split(heading + "\n", 1)[1].splitlines()
+    kept = itertools.takewhile(
+        lambda line: not (line.startswith("#") and len(line.partition(" ")[0]) <= len(rank)), lines
+    )
+    return "\n".join(kept)

@@ -124,7 +124,7 @@ def test_plan_prints_the_grid_with_time_memory_and_assumptions(capsys):
     assert main(["plan", *ONE, "--arm", "fake-absent", "--profile", "quick"]) == 0
     printed = capsys.readouterr().out
     assert "fake-absent (hole)" in printed
-    assert re.search(r"^7 cells, about .+ after parity$", printed, re.MULTILINE)
+    assert re.search(r"^14 cells, about .+ after parity$", printed, re.MULTILINE)
     assert "budget 10 min" in printed
     assert "GiB" in printed
     assert "assumed: " in printed

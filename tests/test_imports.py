@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"tensorflow", "keras", "jax", "jaxlib", "torch"}
 BENCH = sorted((ROOT / "bench").rglob("*.py"))
-MEASURING = {"runner", "plan", "measure", "implementation", "parity", "launch", "process", "cell", "gate", "execution"}
+MEASURING = {
+    "runner", "plan", "measure", "implementation", "parity", "launch", "process", "cell", "gate", "execution",
+    "sentinel", "energy",
+}  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:
@@ -60,7 +63,11 @@ def test_an_implementation_reaches_only_the_contract_and_its_own_framework(packa
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / "bench/stats.py", ROOT / "bench/record.py", *(ROOT / "bench/report").glob("*.py")]
+    "path",
+    [
+        *(ROOT / "bench" / f"{name}.py" for name in ("stats", "record", "effects", "cause")),
+        *(ROOT / "bench/report").glob("*.py"),
+    ],
 )
 def test_the_report_side_never_imports_the_measuring_side(path):
     reached = {name.split(".")[1] for name in imported(path) if name.startswith("bench.")}

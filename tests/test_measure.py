@@ -10,6 +10,7 @@ import pytest
 
 from bench import cell
 from bench.measure import subject
+from bench.measure.ledger import Ledger
 
 MEASURE = harness.ROOT / "bench" / "measure"
 
@@ -80,7 +81,7 @@ def test_converge_times_and_validates_every_epoch_of_the_schedule(tmp_path):
 
 
 def test_steps_of_a_round_are_counted_and_the_parts_of_the_first_step_recorded(tmp_path):
-    done = cell_process(tmp_path, "fake-1ms", "first_step", "train_step", warmup_rounds=1, rounds=3, steps_per_round=5)
+    done = cell_process(tmp_path, "fake-1ms", "first_step", "train_step", rounds=4, steps_per_round=5)
     assert done.returncode == 0, done.stdout + done.stderr
     first, steps = cell.measured(tmp_path)["benchmarks"]
     assert {"import_s", "open_s", "data_s", "stage_s", "reset_s", "step_s"} <= first["extra_info"].keys()
@@ -113,7 +114,7 @@ def test_a_metric_that_is_no_number_fails_the_cell(value, monkeypatch):
     from bench import implementation
 
     implementation.arms.cache_clear()
-    made = subject.Subject(cell.Request("conv_only", "fake-1ms"))
+    made = subject.Subject(cell.Request("conv_only", "fake-1ms"), Ledger(0.0))
     implementation.arms.cache_clear()
     with pytest.raises(subject.DivergedError, match=r"loss of fake-1ms is (nan|inf) in epoch 2"):
         made.check_metrics("in epoch 2", {"loss": value})
@@ -132,3 +133,21 @@ def test_a_cell_leaves_epochs_out_when_its_own_step_time_says_they_do_not_fit(tm
     assert observed is not None
     assert observed.skipped == "epoch and validate take about 1 s, 0 s are left for them"
     assert cell.curve(tmp_path) == ()
+
+
+def test_an_arm_that_forgets_to_synchronise_fails_the_clocks_self_test(tmp_path):
+    done = cell_process(tmp_path, "fake-forgets", "first_step", "train_step", "clock", rounds=4)
+    assert done.returncode != 0
+    observed = cell.observed(tmp_path)
+    assert observed is not None
+    assert observed.failure is not None
+    assert "clock: synchronise of fake-forgets returns before the work is done: reading the weights" in observed.failure
+    # Without the test its times would be believed: steps of 10 ms that seem to take less than one.
+    steps = cell.measured(tmp_path)["benchmarks"][-1]["stats"]["data"]
+    assert max(steps) < 0.001
+
+
+@pytest.mark.parametrize("arm", ["fake-device", "fake-1ms", "fake-10ms"])
+def test_an_arm_that_waits_passes_the_clocks_self_test(tmp_path, arm):
+    done = cell_process(tmp_path, arm, "first_step", "train_step", "clock", rounds=4)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -30,18 +30,23 @@ def entered(holes=None, **options) -> plan.Contest:
 
 def estimator(contest: plan.Contest, profile: str = "quick", **assumed) -> Estimator:
     chosen = PROFILES[profile]
-    return Estimator(dict(contest.workloads), 2, chosen.warmup_rounds, chosen.rounds, 1, Assumptions(**assumed))
+    return Estimator(dict(contest.workloads), 2, chosen.rounds, 1, Assumptions(**assumed))
+
+
+def whole_grid(contest: plan.Contest, profile: str = "quick") -> tuple[record.PlannedCell, ...]:
+    return plan.grid(contest, PROFILES[profile], estimator(contest, profile))
 
 
 def grid(contest: plan.Contest, profile: str = "quick") -> tuple[record.PlannedCell, ...]:
-    return plan.grid(contest, PROFILES[profile], estimator(contest, profile))
+    """Without ceilings and the control's second entry."""
+    return tuple(cell for cell in whole_grid(contest, profile) if cell.block and not cell.label)
 
 
 def measured(planned: record.PlannedCell, wall_s: float, **phases_s: float) -> record.Cell:
     """A cell that took `wall_s`, with one round of each phase."""
     benchmarks = [
         {
-            "extra_info": {"phase": name, "warmup_rounds": 0, "steps_per_round": 1, "samples_per_round": 1},
+            "extra_info": {"phase": name, "steps_per_round": 1, "samples_per_round": 1},
             "stats": {"data": [seconds]},
         }
         for name, seconds in phases_s.items()
@@ -63,8 +68,42 @@ def test_every_block_holds_every_arm_of_every_workload_once():
 
 
 def test_blocks_are_measured_one_after_the_other():
-    blocks = [cell.block for cell in grid(entered())]
+    blocks = [cell.block for cell in whole_grid(entered()) if cell.block]
     assert blocks == sorted(blocks)
+
+
+def test_every_block_of_every_workload_holds_the_control_a_second_time():
+    cells = whole_grid(entered())
+    again = [cell for cell in cells if cell.label]
+    assert {(cell.arm, cell.label, cell.phases) for cell in again} == {("fake-1ms", "a2", SHORT)}
+    assert sorted((cell.block, cell.workload) for cell in again) == sorted(
+        (block, name) for block in range(1, 7) for name in WORKLOADS
+    )
+    assert "conv.fake-1ms.cpu.b01.a2" in {cell.id for cell in again}
+    assert len({cell.id for cell in cells}) == len(cells)
+    for cell in again:  # anywhere in its block, not always behind its arm
+        assert cell.contestant == "fake-1ms (a2)"
+    places = [[c.label for c in cells if (c.block, c.workload) == (b, "conv")].index("a2") for b in range(1, 7)]
+    assert len(set(places)) > 1
+
+
+def test_the_control_is_the_first_arm_that_runs_without_a_compiler_unless_named(monkeypatch):
+    assert entered().control == "fake-1ms"
+    assert entered(holes={"fake-1ms": "not here"}).control == "fake-10ms"
+    assert entered(control="fake-100ms").control == "fake-100ms"
+    assert entered(holes=dict.fromkeys(ARMS, "not here")).control is None
+    assert not any(cell.label for cell in whole_grid(entered(), "book"))
+
+
+def test_one_cell_for_each_framework_measures_its_ceiling_once_block_1_is_safe():
+    order = [cell.block for cell in whole_grid(entered())]
+    assert order[: order.index(2)] == [1] * (len(WORKLOADS) * (len(ARMS) + 1)) + [0]
+    cells = [cell for cell in whole_grid(entered()) if cell.block == 0]
+    assert [(cell.id, cell.workload, cell.arm, cell.phases) for cell in cells] == [
+        ("ceiling.fake-1ms.cpu", "ceiling", "fake-1ms", ("ceiling",))
+    ]
+    hole = [cell.arm for cell in whole_grid(entered(holes={"fake-1ms": "not here"})) if cell.block == 0]
+    assert hole == ["fake-10ms"]  # another arm of the framework stands for it
 
 
 def test_the_order_of_arms_comes_from_the_seed_and_differs_between_blocks():
@@ -123,6 +162,11 @@ def test_the_default_arms_are_the_stock_ones():
         ({"arms": ("fake-2ms",)}, r"--arm fake-2ms: no such arm; known are .*fake-1ms"),
         ({"workloads": ("lenet",)}, r"--workload lenet: no such workload; known are conv,"),
         ({"seed": -1}, r"--seed -1: expected a whole number from 0 to 4294967295"),
+        ({"margin": 0.0}, r"--margin 0%: expected more than 0% and less than 100%"),
+        (
+            {"control": "fake-raises"},
+            r"--control fake-raises: not an arm of this run; its arms are fake-1ms, fake-10ms",
+        ),
         ({"workloads": ("conv_only",), "head": "logits"}, r"--head logits: workload 'conv_only' is a regression"),
     ],
 )
@@ -135,17 +179,18 @@ def test_epoch_and_validate_are_left_out_of_whole_workloads_dearest_first_until_
     contest = entered()
     guess = estimator(contest)
     cells = plan.grid(contest, PROFILES["quick"], guess)
-    first_s = sum(cell.estimate_s for cell in cells if cell.block == 1)
+    first_s = sum(cell.estimate_s for cell in cells if cell.block <= 1)
     roomy, silent = plan.fit(cells, 2 * first_s, 0.0, guess)
     assert (roomy, silent) == (cells, None)
     some, note = plan.fit(cells, first_s, 1.0, guess)
-    phases = {name: {cell.phases for cell in some if cell.workload == name and cell.block == 1} for name in WORKLOADS}
+    arms = [cell for cell in some if cell.block == 1 and not cell.label]
+    phases = {name: {cell.phases for cell in arms if cell.workload == name} for name in WORKLOADS}
     assert phases == {"conv": {SHORT}, "conv_only": {FULL}}  # conv has the most operations
     assert [cell.id for cell in some] == [cell.id for cell in cells]
     assert note is not None
     assert "epoch and validate are left out of conv:" in note
     none, note = plan.fit(cells, 1.0, 1.0, guess)
-    assert {cell.phases for cell in none} == {SHORT}
+    assert {cell.phases for cell in none if cell.block} == {SHORT}
     assert note is not None
     assert "left out of conv, conv_only:" in note
     assert plan.fit(cells, None, 1e9, guess) == (cells, None)

@@ -65,6 +65,14 @@ def test_figures_of_cells_that_were_lost_do_not_stay_behind(tmp_path: Path) -> N
         ({"arm": "another"}, "which this run does not have"),
         ({"pytest_benchmark": {"benchmarks": [{"stats": {}}]}}, "rounds in an unknown form (KeyError"),
         ({"pytest_benchmark": {"benchmarks": [{"extra_info": EXTRA, "stats": {"data": [0.0]}}]}}, "of no time"),
+        (
+            {
+                "pytest_benchmark": {
+                    "benchmarks": [{"extra_info": EXTRA | {"starts_s": [1.0]}, "stats": {"data": [1.0, 2.0]}}]
+                }
+            },
+            "without its start",
+        ),
     ],
 )
 def test_a_cell_that_cannot_be_compared_is_set_aside_with_the_reason(

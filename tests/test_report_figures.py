@@ -15,9 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from bench.report import build, curves, dots, frames, strip, style
+from bench import record
+from bench.report import build, curves, dots, frames, strip, style, verdicts
+from bench.report.contest import Contest
 from bench.report.folder import load
-from bench.report.summary import Contest, contests
+from bench.report.summary import contests
 
 HOLE = "no C++ compiler was found on this machine; install g++ or clang, or set CXX, and run it again"
 Made = tuple[Path, Contest, dict[str, style.Look]]
@@ -40,6 +42,8 @@ def genuine(tmp_path_factory: pytest.TempPathFactory) -> Made:
         epochs=3,
         identity="genuine",
         holes={"torch-compile": HOLE},
+        control="torch-eager",
+        busy=0.1,
     )
     build(folder)
     return made(folder)
@@ -69,7 +73,8 @@ def tick_labels(axes: Axes) -> list[Text]:
 
 
 def measurements(made: Made) -> pd.DataFrame:
-    return pd.read_csv(made[0] / "measurements.csv")
+    table = pd.read_csv(made[0] / "measurements.csv", keep_default_na=False, na_values={"round": "", "seconds": ""})
+    return table.assign(contestant=list(map(record.contestant, table["arm"], table["label"])))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_every_block_in_the_figure_is_the_median_of_its_rounds_in_the_csv(
 ) -> None:
     axes = draw(function, genuine).axes[0]
     table = measurements(genuine)
-    table = table[(table["phase"] == phase) & (table["warmup"] == 0)]
+    table = table[(table["phase"] == phase) & (table["counted"] == 1) & (table["label"] == "")]
     for arm in set(table["arm"]):
         expected = table[table["arm"] == arm].groupby("block")[column].median()
         look = genuine[2][arm]
@@ -92,34 +97,53 @@ def test_every_block_in_the_figure_is_the_median_of_its_rounds_in_the_csv(
 
 
 def test_the_fastest_arm_stands_on_top_and_a_hole_below_with_its_reason(genuine: Made) -> None:
-    for function in (dots.throughput, dots.epoch_time):
+    by_step = ["keras-jax", "keras-tensorflow", "torch-eager", "keras-torch", "torch-compile"]
+    by_epoch = [arm.arm for arm in genuine[1].trained] + ["torch-compile"]
+    assert by_epoch[-2:] == ["keras-torch", "torch-compile"]
+    for function, ranked in ((dots.throughput, by_step), (dots.epoch_time, by_epoch)):
         axes = draw(function, genuine).axes[0]
         names = [entry.get_text() for entry in axes.get_yticklabels()]
-        assert names == ["keras-jax", "keras-tensorflow", "torch-eager", "keras-torch", "torch-compile"]
+        assert names == ranked, "the second entry of the A/A control is no arm"
         assert any(entry.get_text().startswith("hole: no C++ compiler was found") for entry in axes.texts)
 
 
-def test_the_strip_shows_every_raw_round_and_only_warm_up_rounds_hollow(genuine: Made) -> None:
+def test_every_ratio_in_a_figure_has_its_interval_and_its_blocks(genuine: Made) -> None:
+    for function, phase, count in ((dots.throughput, "train_step", "3"), (dots.epoch_time, "epoch", "2")):
+        texts = [entry.get_text() for entry in draw(function, genuine).axes[0].texts]
+        for comparison in verdicts.beside_fastest(genuine[1], phase).values():
+            place = texts.index(verdicts.ratio(comparison.effect))
+            assert "[" in texts[place]
+            assert texts[place + 1] == count
+
+
+def test_the_strip_shows_every_raw_round_warm_up_rounds_hollow_and_disturbed_ones_crossed(genuine: Made) -> None:
     table = measurements(genuine)
     table = table[table["phase"] == "train_step"]
     figure = draw(strip.rounds, genuine)
-    shown = [arm.arm for arm in genuine[1].ranked]
-    assert len(shown) == len(figure.axes) == 4
-    for arm, axes in zip(shown, figure.axes, strict=True):
-        look = genuine[2][arm]
-        for warmup, face in ((0, look.colour), (1, "white")):
-            drawn = [line for line in in_colour(axes, look, look.marker) if line.get_markerfacecolor() == face]
-            values = sorted(value for line in drawn for value in np.asarray(line.get_ydata()))
-            rows = table[(table["arm"] == arm) & (table["warmup"] == warmup)]
-            assert values == sorted(rows["step_time_s"] * 1e3)
+    assert (table["tainted"] == 1).any(), "or nothing is shown of disturbed rounds"
+    shown = ["keras-jax", "keras-tensorflow", "torch-eager", "torch-eager (a2)", "keras-torch"]
+    for name, axes in zip(shown, figure.axes, strict=True):
+        look, mine = genuine[2][name.removesuffix(" (a2)")], table[table["contestant"] == name]
+        for tainted, warmup, face, marker in (
+            (0, 0, look.colour, look.marker),
+            (0, 1, "white", look.marker),
+            (1, 0, look.colour, "x"),
+            (1, 1, look.colour, "x"),
+        ):
+            drawn = [line for line in in_colour(axes, look, marker) if line.get_markerfacecolor() == face]
+            values = {value for line in drawn for value in np.asarray(line.get_ydata())}
+            rows = mine[(mine["tainted"] == tainted) & (mine["warmup"] == warmup)]
+            assert set(rows["step_time_s"] * 1e3) <= values
+            assert values <= set(mine[mine["tainted"] == tainted]["step_time_s"] * 1e3)
         top = axes.get_ylim()[1]
         carets = sum(len(np.asarray(line.get_xdata())) for line in axes.get_lines() if line.get_marker() == 6)
-        assert carets == (table[table["arm"] == arm]["step_time_s"] * 1e3 > top).sum(), "none above the axis is lost"
-        assert (table[(table["arm"] == arm) & (table["warmup"] == 0)]["step_time_s"] * 1e3 <= top).all()
+        assert carets == (mine["step_time_s"] * 1e3 > top).sum(), "none above the axis is lost"
+        assert (mine[mine["counted"] == 1]["step_time_s"] * 1e3 <= top).all()
 
 
 def test_learning_curves_are_dots_for_training_and_lines_for_validation_with_the_csvs_values(genuine: Made) -> None:
     table = pd.read_csv(genuine[0] / "curves.csv")
+    table = table[table["label"].isna()]
     figure = draw(curves.learning, genuine)
     for metric, axes in zip(("loss", "accuracy"), figure.axes, strict=True):
         for arm in set(table["arm"]):

@@ -28,12 +28,17 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rename={"torch-eager": HOSTILE},
         holes={"torch-compile": HOLE},
         finished=False,
+        control="torch-eager",
+        ceilings=True,
     )
     cells = folder / "cells"
     edit(
         cells / "conv.keras-jax.cpu.b1.json", status="failed", reason=HOSTILE, output_tail="a\n```\n# out\x1b[0m\n" * 9
     )
     edit(cells / "conv.torch-eager.cpu.b2.json", versions={HOSTILE: HOSTILE}, environment={"+X|Y": HOSTILE})
+    tainted = record.Window(0.0, 1e6, {}, (HOSTILE,))
+    energy = record.Energy(HOSTILE, None, None, None, HOSTILE)
+    edit(cells / "conv.keras-tensorflow.cpu.b1.json", watch=(tainted,), tries=(HOSTILE,), energy=(energy,))
     (cells / "conv.keras-torch.cpu.b1.json").write_text('{"schema": 1, "id": "conv')
     (cells / "conv.keras-torch.cpu.b2.json").unlink()
     run = record.read(folder / "run.json", record.Run)
@@ -61,7 +66,7 @@ def test_everything_untrustworthy_stands_above_the_figures(hostile: Path) -> Non
         "**1 cell failed**",
         "**1 file set aside**",
         "cells/conv.keras-torch.cpu.b1.json: not a whole Cell record",
-        "**1 planned cell of 8 not measured**",
+        "**1 planned cell of 13 not measured**",
         "**Holes**",
         "**The run is not finished**",
         "**Changed code**: the checkout differed from commit c0ffee",
@@ -95,7 +100,10 @@ def test_hostile_text_never_adds_a_column_to_a_table(hostile: Path) -> None:
             columns += 1
         elif token.type == "tr_close":
             widths[-1].add(columns)
-    assert len(widths) == 8, "step, epoch, parity, model, cells, settings, environment, data"
+    assert len(widths) == 14, (
+        "step, pairs, epoch, pairs, time in block 1 and later, resources, parity, model, cells, disturbances, "
+        "settings, environment, data"
+    )
     assert all(len(found) == 1 for found in widths)
 
 
@@ -122,4 +130,4 @@ def test_holes_failures_missing_and_unreadable_cells_are_rows_without_figures(ho
 def test_a_failed_cell_enters_no_figure(hostile: Path) -> None:
     report = (hostile / "report.md").read_text()
     line = next(line for line in report.splitlines() if line.startswith("| keras-jax "))
-    assert line.split("|")[7].strip() == "1", "of two blocks one failed"
+    assert line.split("|")[5].strip() == "1", "of two blocks one failed"

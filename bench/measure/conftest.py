@@ -2,20 +2,24 @@
 
 import dataclasses
 import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bench import record
-from bench.cell import OBSERVED_FILE, PHASE_FILE, Observed, Request
+from bench.cell import EXTRAS, OBSERVED_FILE, PHASE_FILE, Observed, Request
 from bench.errors import BenchError
+from bench.measure.ledger import Ledger
 from bench.measure.subject import Subject
 from bench.process import die_with_parent
 
 FAILURE = pytest.StashKey[str]()
 SUBJECT = pytest.StashKey[Subject]()
+LEDGER = pytest.StashKey[Ledger]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,9 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    parent = config.getoption("cell_parent")
+    parent, started_s = config.getoption("cell_parent"), config.getoption("cell_started_s")
     if parent is not None:
         die_with_parent(parent)
+    config.stash[LEDGER] = Ledger(time.monotonic() if started_s is None else started_s)
+    config.stash[LEDGER].mark("interpreter")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,17 +57,20 @@ def pytest_benchmark_generate_commit_info() -> dict[str, str]:
 def subject(request: pytest.FixtureRequest) -> Subject:
     """The arm and workload of this process."""
     options = {field.name: request.config.getoption(f"cell_{field.name}") for field in dataclasses.fields(Request)}
-    if not options["workload"] or not options["arm"]:
+    if not options["workload"] or not options["arm"]:  # `ceiling` stands for no workload
         raise pytest.UsageError("name what to measure: --workload NAME --arm NAME")
-    made = Subject(Request(**options))
+    made = Subject(Request(**options), request.config.stash[LEDGER])
     request.config.stash[SUBJECT] = made
     return made
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    out = item.config.getoption("cell_out")
+    out, name = item.config.getoption("cell_out"), item.name.removeprefix("test_")
     if out is not None:
-        Path(out, PHASE_FILE).write_text(item.name.removeprefix("test_"))
+        Path(out, PHASE_FILE).write_text(name)
+    subject = item.config.stash.get(SUBJECT, None)
+    if name in EXTRAS and subject is not None and subject.peaks_bytes is None:
+        subject.note_peak_memory()  # another batch or a second model is not the arm's
 
 
 @pytest.hookimpl(wrapper=True)
@@ -80,16 +89,23 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if out is None or subject is None:
         return
     opened = subject.opened
+    subject.watch.close()
     if subject.peaks_bytes is None:
         subject.note_peak_memory()
     assert subject.peaks_bytes is not None
+    # Frameworks have their own kinds of string for a version.
+    versions = {name: str(value) for name, value in opened.versions().items()} if opened else {}
+    subject.ledger.mark("suite")
     observed = Observed(
         failure=session.config.stash.get(FAILURE, None),
         skipped=subject.skipped,
         threads=subject.threads,
-        # Frameworks have their own kinds of string for a version.
-        versions={name: str(value) for name, value in opened.versions().items()} if opened else {},
-        peak_memory_bytes=subject.peaks_bytes[0],
-        device_peak_memory_bytes=subject.peaks_bytes[1],
+        versions=versions,
+        peak_memory_bytes=subject.peaks_bytes.host,
+        device_peak_memory_bytes=subject.peaks_bytes.allocator,
+        device_process_peak_memory_bytes=subject.peaks_bytes.process,
+        ledger=tuple(subject.ledger.spans),
+        watch=tuple(subject.watch.windows),
+        energy=tuple(subject.energies),
     )
-    record.write(Path(out, OBSERVED_FILE), observed)
+    record.write_bytes(Path(out, OBSERVED_FILE), msgspec.json.encode(observed))

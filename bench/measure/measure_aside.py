@@ -11,8 +11,8 @@ from bench.measure.timing import timed
 
 def test_aside(request: pytest.FixtureRequest, subject: Subject) -> None:
     session, steps = subject.session, subject.request.steps_per_round
-    subject.note_peak_memory()  # a second model is not the arm's
     offered = session.aside()
+    subject.ledger.mark("checks")
     if offered is None:
         pytest.skip(f"{subject.arm.name} has nothing to show beside its own training step")
     about, train_step = offered
@@ -32,6 +32,5 @@ def test_aside(request: pytest.FixtureRequest, subject: Subject) -> None:
         steps=steps,
         samples=steps * len(subject.staged_batches[0]),
         rounds=subject.request.rounds,
-        warmup_rounds=subject.request.warmup_rounds,
     )
     benchmark.extra_info["about"] = about

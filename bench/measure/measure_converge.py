@@ -15,6 +15,7 @@ def test_converge(benchmark: BenchmarkFixture, subject: Subject) -> None:
     session, validation = subject.session, subject.dataset.validation_batches()
     epochs = subject.request.epochs or subject.workload.epochs
     subject.warm_up_epoch()
+    subject.ledger.mark("epoch")
     numbers = itertools.count(1)
     batches = subject.train_batches(1)
     train: Metrics = {}

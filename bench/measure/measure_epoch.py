@@ -11,6 +11,7 @@ def test_epoch(benchmark: BenchmarkFixture, subject: Subject) -> None:
     session, batches = subject.session, subject.train_batches(1)
     subject.skip_if_too_long()
     subject.warm_up_epoch()
+    subject.ledger.mark("epoch")
     metrics: Metrics = {}
 
     def epoch() -> None:

@@ -1,8 +1,12 @@
-"""Training steps on batches that lie on the device: what one update costs when nothing else is in the way."""
+"""Training steps on batches that lie on the device: what one update costs when nothing else is in the way.
+
+Rounds that something disturbed are measured again, as many of them, once. Nothing is taken away.
+"""
 
 import itertools
 import statistics
 
+import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.measure.subject import Subject
@@ -10,8 +14,25 @@ from bench.measure.timing import timed
 
 
 def test_train_step(benchmark: BenchmarkFixture, subject: Subject) -> None:
+    subject.session.reset(subject.initial_weights)
+    subject.energy.start()
+    rounds_s = _train(benchmark, subject, subject.request.rounds)
+    subject.note_energy(len(rounds_s) * subject.request.steps_per_round)
+    subject.step_s = statistics.median(rounds_s) / subject.request.steps_per_round
+    subject.disturbed_rounds = subject.count_disturbed(benchmark.extra_info["starts_s"], rounds_s)
+    subject.check_weights()
+
+
+def test_train_step_again(request: pytest.FixtureRequest, subject: Subject) -> None:
+    if not subject.disturbed_rounds:
+        pytest.skip("no round was disturbed")
+    benchmark: BenchmarkFixture = request.getfixturevalue("benchmark")
+    _train(benchmark, subject, subject.disturbed_rounds)
+    subject.check_weights()
+
+
+def _train(benchmark: BenchmarkFixture, subject: Subject, rounds: int) -> list[float]:
     session, steps = subject.session, subject.request.steps_per_round
-    session.reset(subject.initial_weights)
     numbers = itertools.count()
 
     def train_steps() -> None:
@@ -19,15 +40,5 @@ def test_train_step(benchmark: BenchmarkFixture, subject: Subject) -> None:
             session.train_step(next(numbers))
         session.synchronise()
 
-    rounds_s = timed(
-        benchmark,
-        subject,
-        "train_step",
-        train_steps,
-        steps=steps,
-        samples=steps * len(subject.staged_batches[0]),
-        rounds=subject.request.rounds,
-        warmup_rounds=subject.request.warmup_rounds,
-    )
-    subject.step_s = statistics.median(rounds_s[subject.request.warmup_rounds :]) / steps
-    subject.check_weights()
+    samples = steps * len(subject.staged_batches[0])
+    return timed(benchmark, subject, "train_step", train_steps, steps=steps, samples=samples, rounds=rounds)

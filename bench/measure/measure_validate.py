@@ -12,6 +12,7 @@ def test_validate(benchmark: BenchmarkFixture, subject: Subject) -> None:
     session, batches = subject.session, subject.dataset.validation_batches()
     subject.skip_if_too_long()
     session.evaluate([batches[0], batches[-1]])  # compiles both batch shapes
+    subject.ledger.mark("validate")
     metrics: Metrics = {}
 
     def validate() -> None:

@@ -4,8 +4,10 @@ import importlib
 import math
 import os
 import time
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,10 +17,13 @@ import bench.data
 from bench import weights
 from bench.cell import CURVE_FILE, Request
 from bench.data.windows import Dataset, Indices
+from bench.energy import Meter
 from bench.environment import cpu_budget
 from bench.errors import BenchError
 from bench.implementation import Metrics, Session, Setup, arm, open_session
-from bench.record import CurvePoint
+from bench.measure.ledger import Ledger
+from bench.measure.watch import Watch
+from bench.record import CurvePoint, Energy, taints
 from bench.workload import Workload, load
 
 STAGED_BATCHES = 16
@@ -32,11 +37,27 @@ class DivergedError(BenchError):
     """Training went to NaN or infinity: the times would be those of another computation."""
 
 
+class Peaks(NamedTuple):
+    """Most memory held so far, in bytes; None where there is no such reading."""
+
+    host: int | None
+    allocator: int | None
+    """Of the device, as the framework's allocator counts it."""
+    process: int | None
+    """Of the device, as the driver counts it for this process."""
+
+
 class Subject:
     """One session per process; `session` opens it on first use."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, ledger: Ledger) -> None:
         self.request = request
+        self.ledger = ledger
+        self.watch = Watch(request.device, ledger.zero_s)
+        self.energy = Meter(request.device)
+        self.energies: list[Energy] = []
+        self.disturbed_rounds = 0
+        """Of `train_step`, in so many rounds something else was going on."""
         self.arm = arm(request.arm)
         self.threads = request.threads or cpu_budget()
         self.times_s: dict[str, float] = {}
@@ -47,8 +68,8 @@ class Subject:
         """Median step time, once it is measured."""
         self.skipped: str | None = None
         """Why epoch and validate are left out."""
-        self.peaks_bytes: tuple[int | None, int | None] | None = None
-        """Of host and device memory; None: not noted yet."""
+        self.peaks_bytes: Peaks | None = None
+        """None: not noted yet."""
         self._session: Session | None = None
 
     @cached_property
@@ -84,10 +105,13 @@ class Subject:
     def make_ready(self) -> None:
         """Everything that comes before a session: data, weights and the framework's import."""
         assert self._session is None, "measure_first_step.py must be measured before the other phases; name it first"
+        self.ledger.mark("suite")
         _ = self.staged_batches, self.initial_weights
+        self.ledger.mark("data")
         start_s = time.perf_counter()
         importlib.import_module(self.arm.session.partition(":")[0])
         self.times_s["import_s"] = time.perf_counter() - start_s
+        self.ledger.mark("import")
 
     def open(self) -> Session:
         """Builds the model and puts data and weights in place; the parts' times go into `times_s`."""
@@ -95,11 +119,13 @@ class Subject:
         marks_s = [time.perf_counter()]
         setup = Setup(self.arm, self.workload, request.device, self.threads, seed=request.seed)
         session = open_session(setup)
+        self.ledger.mark("build")
         marks_s.append(time.perf_counter())
         session.stage(self.dataset)
         session.stage_batches(self.staged_batches)
         marks_s.append(time.perf_counter())
         session.reset(self.initial_weights)
+        self.ledger.mark("stage")
         marks_s.append(time.perf_counter())
         names = ("open_s", "stage_s", "reset_s")
         self.times_s.update({name: end - begin for name, begin, end in zip(names, marks_s, marks_s[1:], strict=False)})
@@ -129,8 +155,21 @@ class Subject:
 
     def note_peak_memory(self) -> None:
         """Takes the peaks as they are now for the arm's; what comes after is not its own."""
-        opened = self.opened
-        self.peaks_bytes = peak_memory_bytes(), opened.device_peak_memory_bytes() if opened else None
+        opened, process = self.opened, self.watch.largest("gpu_process_bytes")
+        self.peaks_bytes = Peaks(
+            peak_memory_bytes(),
+            opened.device_peak_memory_bytes() if opened else None,
+            None if process is None else int(process),
+        )
+
+    def note_energy(self, steps: int) -> None:
+        """Ends the reading of energy that was started before so many steps."""
+        self.energies.append(self.energy.stop(steps))
+
+    def count_disturbed(self, starts_s: Sequence[float], rounds_s: Sequence[float]) -> int:
+        """How many of these rounds lie in a window in which something else was going on."""
+        ends_s = (start_s + round_s for start_s, round_s in zip(starts_s, rounds_s, strict=True))
+        return sum(bool(taints(self.watch.windows, *span)) for span in zip(starts_s, ends_s, strict=True))
 
     def skip_if_too_long(self) -> None:
         """Ends an `epoch` or `validate` before it starts when by the measured step time both exceed their limit."""

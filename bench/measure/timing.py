@@ -1,16 +1,29 @@
 """The one timing loop of the suite. pytest-benchmark reads the clock around `target`; nothing else is in between.
 
 `target` ends by waiting for the device. Garbage collection stays on, as it is for a user who trains; it starts from a
-clean slate before each phase. Warm-up rounds are rounds like the others, kept in the record and marked by number.
+clean slate before each phase. Warm-up rounds are rounds like the others; where they end is found in the record. Between
+two rounds the sentinel looks at the machine, a few times a second.
 """
 
 import gc
+import time
 from collections.abc import Callable
 from typing import Any
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.measure.subject import Subject
+
+SPAN_OF = {
+    "train_step": "train_step",
+    "epoch": "epoch",
+    "converge": "epoch",
+    "validate": "validate",
+    "small_step": "checks",
+    "aside": "checks",
+    "ceiling": "ceiling",
+}
+"""Part of the ledger that a phase's rounds belong to; `first_step` divides its one round itself."""
 
 
 def timed(
@@ -22,25 +35,30 @@ def timed(
     steps: int,
     samples: int,
     rounds: int = 1,
-    warmup_rounds: int = 0,
     after_round: Callable[[], None] | None = None,
 ) -> list[float]:
-    """Measures `target` in `warmup_rounds + rounds` rounds and returns the seconds of each.
+    """Measures `target` in so many rounds and returns the seconds of each.
 
     `steps` and `samples` are those of one round. `after_round` runs between two rounds, outside the clock.
     """
+    starts_s: list[float] = []
+
+    def between_rounds() -> None:
+        if subject.opened is not None:
+            subject.opened.synchronise()
+        subject.watch.boundary()
+        starts_s.append(time.monotonic() - subject.ledger.zero_s)
+
     gc.collect()
+    subject.watch.boundary()
+    subject.ledger.mark("suite")
     benchmark.pedantic(  # type: ignore[no-untyped-call]
-        target,
-        setup=subject.opened.synchronise if subject.opened else None,
-        teardown=after_round,
-        rounds=warmup_rounds + rounds,
-        warmup_rounds=0,
-        iterations=1,
+        target, setup=between_rounds, teardown=after_round, rounds=rounds, warmup_rounds=0, iterations=1
     )
-    benchmark.extra_info.update(
-        phase=phase, warmup_rounds=warmup_rounds, steps_per_round=steps, samples_per_round=samples
-    )
+    if phase in SPAN_OF:
+        subject.ledger.mark(SPAN_OF[phase])
+    subject.watch.boundary()
+    benchmark.extra_info.update(phase=phase, steps_per_round=steps, samples_per_round=samples, starts_s=starts_s)
     return last_rounds_s(benchmark)
 
 

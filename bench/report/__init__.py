@@ -9,14 +9,14 @@ from pathlib import Path
 
 from bench import record
 from bench.errors import UsageError
-from bench.report import curves, dots, frames, strip, style, summary
-from bench.report.answers import CAVEAT, answer
+from bench.report import curves, dots, frames, strip, style, summary, verdicts
+from bench.report.answers import answer
 from bench.report.appendix import appendix
+from bench.report.contest import Contest
 from bench.report.folder import Folder, load
 from bench.report.markdown import number, short, text
 from bench.report.notices import notices
 from bench.report.sections import section
-from bench.report.summary import Contest
 
 FIGURES = (
     ("throughput", "throughput per arm", dots.throughput),
@@ -59,7 +59,9 @@ def _page(folder: Folder, contests: list[Contest], paths: dict[tuple[str, str], 
     if warnings:
         blocks += ["## Read this first", "\n".join(f"- {line}" for line in warnings)]
     blocks += ["## In words", *map(answer, contests)]
-    blocks += [CAVEAT] if contests else ["The run has no workload."]
+    intervals = sum(map(verdicts.intervals, contests))
+    blocks += [verdicts.legend(run.margin, intervals)] if intervals else []
+    blocks += [] if contests else ["The run has no workload."]
     for contest in contests:
         blocks += section(contest, paths[contest.workload, contest.device], folder.parities)
     return "\n\n".join([*blocks, *appendix(folder)]) + "\n"

@@ -1,45 +1,86 @@
-"""The answer to each contest in words: who is fastest, by how much, from how many blocks, and do they learn alike."""
+"""The answer to each contest in words: who is faster than whom, how sure that is, and do they learn alike."""
 
+from collections.abc import Sequence
+
+from bench.report import verdicts
+from bench.report.contest import ArmSummary, Contest
 from bench.report.markdown import number, short, text
-from bench.report.summary import ArmSummary, Contest
+from bench.report.verdicts import Comparison
 from bench.stats import Spread
-
-CAVEAT = (
-    "A ratio is one of medians of block medians. The range over blocks is no interval: whether a ratio near 1 is more "
-    "than noise is not judged here."
-)
 
 
 def answer(contest: Contest) -> str:
-    """One paragraph of Markdown."""
+    """A paragraph of Markdown and a list."""
     head = f"**{short(contest.workload)} on {short(contest.device)}** ({text(contest.spec.title)}; "
     head += f"{text(contest.spec.data.identity)} data): "
-    stepped = [(arm, arm.step_s) for arm in contest.ranked if arm.step_s]
-    if stepped:
-        sentences = [_ranking(stepped, "step time", 1e3, "ms"), *_unmeasured(contest)]
+    if contest.ranked:
+        head += _shortest(contest.ranked[0], contest.ranked[0].step_s, "step time", 1e3, "ms")
+    elif contest.trained:
+        head += _shortest(contest.trained[0], contest.trained[0].epoch_s, "epoch time", 1, "s")
     else:
-        trained = sorted(((arm, arm.epoch_s) for arm in contest.arms if arm.epoch_s), key=lambda pair: pair[1].median)
-        if not trained:
-            return head + "nothing was measured."
-        sentences = [_ranking(trained, "epoch time", 1, "s")]
-    return head + " ".join([*sentences, *_learning(contest)])
+        return head + "nothing was measured."
+    found = verdicts.comparisons(contest, "train_step" if contest.ranked else contest.epoch_phase)
+    lines = [f"{_sentence(each)}." for each in _of_fastest(found)]
+    lines += [*_sure(contest, found), *(_epochs(contest) if contest.ranked else [])]
+    lines += [*_unmeasured(contest), *_learning(contest)]
+    return "\n".join([head, "", *(f"- {line}" for line in lines)]).rstrip()
 
 
-def _ranking(measured: list[tuple[ArmSummary, Spread]], what: str, factor: float, unit: str) -> str:
-    first, best = measured[0]
+def _shortest(first: ArmSummary, best: Spread | None, what: str, factor: float, unit: str) -> str:
+    assert best is not None
     low, high = number(best.low * factor), number(best.high * factor)
-    spread = f"{_blocks(best.blocks)}, {low} to {high} {unit}" if best.blocks > 1 else "1 block"
-    rate = f", {number(first.throughput.median)} samples/s" if first.throughput and what == "step time" else ""
+    spread = f"{verdicts.blocks(best.blocks)}, {low} to {high} {unit}" if best.blocks > 1 else "1 block"
+    rate = f", {number(first.throughput.median)} samples/s" if first.throughput and unit == "ms" else ""
     sentence = f"the shortest {what} is {short(first.arm)}'s, {number(best.median * factor)} {unit} "
-    sentence += f"(median of block medians; {spread}){rate}."
+    return f"{sentence}(median of block medians; {spread}){rate}."
+
+
+def _of_fastest(found: Sequence[Comparison]) -> list[Comparison]:
+    return [each for each in found if each.a.arm == found[0].a.arm]
+
+
+def _sentence(each: Comparison) -> str:
+    a, b, effect = short(each.a.arm), short(each.b.arm), each.effect
+    ratio, sure = verdicts.ratio(effect).split(" ", 1)
+    sure = f"{sure}, {verdicts.blocks(effect.blocks)}"
+    if each.verdict in ("FASTER", "SLOWER"):
+        return f"{a} is {each.verdict} than {b}: takes {ratio} of its time {sure}"
+    if each.verdict == "SAME":
+        return f"{a} and {b} take the SAME time: ratio {ratio} {sure}"
+    return f"{a} against {b} is UNRESOLVED: ratio {ratio} {sure}"
+
+
+def _sure(contest: Contest, found: Sequence[Comparison]) -> list[str]:
+    """All pairs in numbers and why there are not more blocks of them; the noise and what it hides."""
+    phase = "train_step" if contest.ranked else contest.epoch_phase
+    pairs, stopped = verdicts.tally(found) if len(found) > 1 else "", verdicts.why_stopped(contest)
+    noise, hidden = verdicts.noise_line(contest, phase), verdicts.smallest(found)
+    lines = (" ".join(filter(None, both)) for both in ((pairs, stopped), (noise, hidden)))
+    return [line for line in lines if line]
+
+
+def _epochs(contest: Contest) -> list[str]:
+    """One line; the section's table has every pair."""
+    found = _of_fastest(verdicts.comparisons(contest, contest.epoch_phase))
+    if not found:
+        return []
+    best = found[0].a.epoch_s
+    assert best is not None
     others = [
-        f"{short(arm.arm)} takes {spread.median / best.median:.2f} times as long ({_blocks(spread.blocks)})"
-        for arm, spread in measured[1:]
+        f"{each.verdict} {'as' if each.verdict == 'SAME' else 'than' if each.verdict == 'FASTER' else 'against'} "
+        f"{short(each.b.arm)} {verdicts.ratio(each.effect)}"
+        for each in found
     ]
-    return f"{sentence} {'; '.join(others)}." if others else sentence
+    count = {verdicts.blocks(each.effect.blocks) for each in found}
+    return [
+        f"Epoch time: the shortest is {short(found[0].a.arm)}'s, {number(best.median)} s; {', '.join(others)}; "
+        f"{' or '.join(sorted(count))}."
+    ]
 
 
 def _unmeasured(contest: Contest) -> list[str]:
+    if not contest.ranked:
+        return []
     missing = [
         f"{short(arm.arm)} ({(arm.unmeasured or '').partition(':')[0]})" for arm in contest.arms if not arm.step_s
     ]
@@ -51,9 +92,6 @@ def _learning(contest: Contest) -> list[str]:
     if not last or contest.cut_epoch_steps:
         return []
     losses = [arm.validation["loss"].median for arm in last]
-    words = f"{min(losses):.4f}" if len(last) == 1 else f"{min(losses):.4f} to {max(losses):.4f} over {len(last)} arms"
+    low, high = f"{min(losses):.4f}", f"{max(losses):.4f}"
+    words = (low if low == high else f"{low} to {high}") + (f" over {len(last)} arms" if len(last) > 1 else "")
     return [f"Validation loss after epoch {contest.epochs}: {words}."]
-
-
-def _blocks(blocks: int) -> str:
-    return f"{blocks} block" + ("" if blocks == 1 else "s")

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.report.contamination import disturbances
 from bench.report.folder import Folder
 from bench.report.markdown import fence, number, short, table, text
 
@@ -12,13 +13,20 @@ TAIL_LINES = 15
 
 def appendix(folder: Folder) -> list[str]:
     """Markdown blocks."""
-    return [*_cells(folder), *_arms(folder), *_environment(folder), *_data(folder), *_reproduce(folder)]
+    return [
+        *_cells(folder),
+        *disturbances(folder),
+        *_arms(folder),
+        *_environment(folder),
+        *_data(folder),
+        *_reproduce(folder),
+    ]
 
 
 def _cells(folder: Folder) -> list[str]:
     rows = [
         [text(cell.id), cell.status, text(cell.reason), number(cell.wall_s)]
-        for cell in folder.cells
+        for cell in folder.everything
         if cell.status != "ok"
     ]
     rows += [[text(entry.file), "set aside", text(entry.reason), "-"] for entry in folder.set_aside]
@@ -29,7 +37,7 @@ def _cells(folder: Folder) -> list[str]:
     if not rows:
         return []
     blocks = ["## Cells without figures", table(["cell", "status", "reason", "wall s"], rows, left=3)]
-    for cell in folder.cells:
+    for cell in folder.everything:
         if cell.status == "failed" and cell.output_tail.strip():
             blocks += [f"Last output of {text(cell.id)}:", fence(cell.output_tail, TAIL_LINES)]
     return blocks

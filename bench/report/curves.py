@@ -9,16 +9,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bench.report import published
+from bench.report.contest import Contest
 from bench.report.style import WIDTH_IN, Look, heading, label, marks
-from bench.report.summary import Contest
 
 BOOK = Look("#BDBDBD", "o")
 
 
 def values(contest: Contest, arm: str, split: str, metric: str) -> "pd.Series[float]":
-    """Median over blocks by epoch (index)."""
+    """Median over blocks by epoch (index); the A/A control's second entry is left out."""
     points = contest.points
-    chosen = points[(points["arm"] == arm) & (points["split"] == split) & (points["metric"] == metric)]
+    chosen = points[(points["contestant"] == arm) & (points["split"] == split) & (points["metric"] == metric)]
     return chosen.groupby("epoch")["value"].median()
 
 

@@ -1,5 +1,7 @@
 """Throughput and epoch time of one contest: a marker per block, a bar at the median, ranked, holes with their reason.
 
+Beside each arm stands its time against the fastest arm's, with the 95 % interval and the blocks that both have.
+
 The data behind each figure is in the run's CSV files. Every function returns a Figure made under `style.context()`,
 or None where nothing was measured.
 """
@@ -10,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from bench.report import verdicts
+from bench.report.contest import Contest, by_block
 from bench.report.markdown import number
 from bench.report.style import GREY, WIDTH_IN, Look, heading, label, marks
-from bench.report.summary import Contest, by_block
 from bench.stats import Spread, median
 
 
@@ -57,24 +60,24 @@ def _dots(
     if not measured:
         return None
     ranked = sorted(measured, key=lambda arm: measured[arm].median, reverse=column != "seconds")
-    best = measured[ranked[0]].median
+    beside = verdicts.beside_fastest(contest, phase)
     rows = ranked + [arm for arm in spreads if arm not in measured]
     above, below, row = 0.86, 0.58, 0.43
     height = above + below + row * len(rows)
     figure = Figure(figsize=(WIDTH_IN, height))
-    axes = figure.add_axes((0.25, below / height, 0.56, row * len(rows) / height))
+    axes = figure.add_axes((0.25, below / height, 0.42, row * len(rows) / height))
     for place, arm in enumerate(rows):
         if arm in measured:
             blocks = by_block(contest.rounds, arm, phase, column)
             _row(axes, place, looks[arm], measured[arm], [median(values) for values in blocks.values()])
-            _beside(
-                axes, place, number(measured[arm].median), f"{measured[arm].median / best:.2f}", measured[arm].blocks
-            )
+            effect = beside[arm].effect if arm in beside else None
+            ratio, common = (verdicts.ratio(effect), effect.blocks) if effect else ("fastest", measured[arm].blocks)
+            _beside(axes, place, number(measured[arm].median), ratio, common)
         else:
             why = next(entry.unmeasured for entry in contest.arms if entry.arm == arm) or "not measured in this phase"
             where = axes.get_yaxis_transform()
-            axes.text(0.01, place, label(why, 74), transform=where, va="center", color=GREY, fontsize=8, style="italic")
-    _beside(axes, -0.68, "median", "ratio", "blocks", color="#555555", fontsize=8.5)
+            axes.text(0.01, place, label(why, 60), transform=where, va="center", color=GREY, fontsize=8, style="italic")
+    _beside(axes, -0.68, "median", "time / fastest's", "blocks", color="#555555", fontsize=8.5)
     axes.set_yticks(range(len(rows)), [label(arm) for arm in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, max(spread.high for spread in measured.values()) * 1.04)
@@ -83,7 +86,12 @@ def _dots(
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(axis)
-    heading(figure, contest, subject, "markers: median of each block, bar: median of the blocks")
+    heading(
+        figure,
+        contest,
+        subject,
+        "markers: median of each block; bar: median of the blocks; ratio: with its 95 % interval",
+    )
     return figure
 
 
@@ -95,6 +103,6 @@ def _row(axes: Axes, place: int, look: Look, spread: Spread, blocks: list[float]
 
 
 def _beside(axes: Axes, place: float, *columns: object, color: str = "black", fontsize: float = 9.5) -> None:
-    for x, value in zip((1.12, 1.22, 1.32), columns, strict=True):
+    for x, value in zip((1.155, 1.62, 1.756), columns, strict=True):
         where = axes.get_yaxis_transform()
         axes.text(x, place, str(value), transform=where, va="center", ha="right", color=color, fontsize=fontsize)

@@ -22,16 +22,23 @@ class SetAside:
 
 @dataclass(frozen=True)
 class Folder:
-    """The records of one run, cells in the order workload, device, block, arm."""
+    """The records of one run, cells in the order workload, device, block, arm, label."""
 
     run: record.Run
     cells: tuple[record.Cell, ...]
+    ceilings: tuple[record.Cell, ...]
+    """Cells that measure a framework's matrix product; of no workload, and in no comparison."""
     parities: tuple[record.Parity, ...]
     set_aside: tuple[SetAside, ...]
 
+    @property
+    def everything(self) -> tuple[record.Cell, ...]:
+        """Every cell that could be read."""
+        return (*self.cells, *self.ceilings)
+
     def missing(self) -> tuple[record.PlannedCell, ...]:
         """Planned cells that left no file at all, in the order of the plan."""
-        known = {cell.id for cell in self.cells} | {entry.cell for entry in self.set_aside}
+        known = {cell.id for cell in self.everything} | {entry.cell for entry in self.set_aside}
         return tuple(planned for planned in self.run.plan if planned.id not in known)
 
     def contests(self) -> tuple[tuple[str, str], ...]:
@@ -49,20 +56,27 @@ def load(path: Path) -> Folder:
     """Reads `path`; a UsageError when `run.json` cannot be used. Any other unusable file is set aside, not fatal."""
     run = record.read(path / "run.json", record.Run)
     for planned in run.plan:
-        if planned.workload not in run.workloads or planned.arm not in run.arms:
+        if planned.workload not in (*run.workloads, record.CEILING) or planned.arm not in run.arms:
             raise UsageError(
                 f"{path / 'run.json'}: plans cell {planned.id!r} of a workload or arm that it does not list"
             )
     set_aside: list[SetAside] = []
     cells = _read_all(path / "cells", record.Cell, run, set_aside)
     parities = _read_all(path / "parity", record.Parity, run, set_aside)
-    workloads, arms = list(run.workloads), list(run.arms)
+    workloads, arms = [*run.workloads, record.CEILING], list(run.arms)
 
     def order(entry: record.Cell | record.Parity) -> tuple[Any, ...]:
-        block = entry.block if isinstance(entry, record.Cell) else 0
-        return workloads.index(entry.workload), entry.device, block, arms.index(entry.arm), entry.id
+        block, label = (entry.block, entry.label) if isinstance(entry, record.Cell) else (0, "")
+        return workloads.index(entry.workload), entry.device, block, arms.index(entry.arm), label, entry.id
 
-    return Folder(run, tuple(sorted(cells, key=order)), tuple(sorted(parities, key=order)), tuple(set_aside))
+    cells.sort(key=order)
+    return Folder(
+        run,
+        cells=tuple(cell for cell in cells if cell.workload != record.CEILING),
+        ceilings=tuple(cell for cell in cells if cell.workload == record.CEILING),
+        parities=tuple(sorted(parities, key=order)),
+        set_aside=tuple(set_aside),
+    )
 
 
 def _read_all(
@@ -85,22 +99,26 @@ def _read_all(
 
 def _unusable(value: Any, run: record.Run) -> str | None:
     """Why a record that can be read may not enter this run's figures."""
-    if value.workload not in run.workloads or value.arm not in run.arms:
+    ceiling = value.workload == record.CEILING and isinstance(value, record.Cell)
+    if value.arm not in run.arms or not (ceiling or value.workload in run.workloads):
         return f"is of workload {value.workload!r} and arm {value.arm!r}, which this run does not have"
-    workload = run.workloads[value.workload]
-    if value.digest != workload.digest:
-        return f"has workload digest {value.digest}, the run has {workload.digest}: the results are not comparable"
-    if isinstance(value, record.Parity):
-        return None
-    if value.data_identity != workload.data.identity:
-        return f"was measured on {value.data_identity} data, the run says {workload.data.identity}"
+    if not ceiling:
+        workload = run.workloads[value.workload]
+        if value.digest != workload.digest:
+            return f"has workload digest {value.digest}, the run has {workload.digest}: the results are not comparable"
+        if isinstance(value, record.Parity):
+            return None
+        if value.data_identity != workload.data.identity:
+            return f"was measured on {value.data_identity} data, the run says {workload.data.identity}"
     try:
         whole = all(
             phase.steps_per_round >= 1
             and phase.samples_per_round >= 1
             and all(0 < s < math.inf for s in phase.rounds_s)
+            and len(phase.tainted) == len(phase.rounds_s)
             for phase in record.phases(value).values()
         )
-    except (KeyError, TypeError, AttributeError) as error:
+        record.ledger(value)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         return f"holds rounds in an unknown form ({type(error).__name__}: {error}); delete it and resume the run"
-    return None if whole else "holds a round of no steps or of no time; delete it and resume the run"
+    return None if whole else "holds a round of no steps, of no time or without its start; delete it and resume the run"

@@ -3,10 +3,16 @@
 `measurements.csv`: one row per cell, phase and round, raw. A cell without rounds (hole, failed, missing,
 unreadable) is one row with empty figures.
 
-run, workload, arm, device, block    what was measured, in which block (numbered from 1)
-phase                                first_step, train_step, epoch or validate
-round                                number of the timed region in its phase, from 1
+run, workload, arm, device, block    what was measured, in which block (numbered from 1); of a framework's matrix
+                                     product the workload is ceiling and the block 0
+label                                a2 for the second entry of the A/A control's arm, else empty
+phase                                first_step, train_step, epoch, validate, converge, small_step, aside or ceiling
+round                                number of the timed region in its phase, from 1; those measured again come last
 warmup                               1 for a warm-up round (kept, not counted), else 0
+tainted                              1 for a round that something else on the machine disturbed, else 0
+counted                              1 for a round that enters the figures: after the warm-up, and not tainted unless
+                                     most of the phase's rounds are
+start_s                              when the round began, since the cell's process was started; empty: not recorded
 seconds                              of the whole round
 steps, samples                       in the round
 step_time_s                          seconds / steps
@@ -18,7 +24,7 @@ cell                                 id of the cell, name of its file in `cells/
 
 `curves.csv`: one row per cell, epoch, split and metric.
 
-run, workload, arm, device, block    as above
+run, workload, arm, label, device, block   as above
 epoch                                from 1
 split                                train (training mode, mean over the epoch) or validation
 metric, value                        loss, accuracy, …
@@ -28,6 +34,7 @@ status, cell                         as above
 Text that a spreadsheet would take for a formula gets a leading apostrophe.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -39,11 +46,15 @@ MEASUREMENTS = {
     "run": "str",
     "workload": "str",
     "arm": "str",
+    "label": "str",
     "device": "str",
     "block": "Int64",
     "phase": "str",
     "round": "Int64",
     "warmup": "Int64",
+    "tainted": "Int64",
+    "counted": "Int64",
+    "start_s": "float64",
     "seconds": "float64",
     "steps": "Int64",
     "samples": "Int64",
@@ -58,6 +69,7 @@ CURVES = {
     "run": "str",
     "workload": "str",
     "arm": "str",
+    "label": "str",
     "device": "str",
     "block": "Int64",
     "epoch": "Int64",
@@ -74,7 +86,7 @@ CURVES = {
 def measurements(folder: Folder) -> pd.DataFrame:
     """Every round of every cell, columns as documented above."""
     rows: list[dict[str, Any]] = []
-    for cell in folder.cells:
+    for cell in folder.everything:
         base = _base(folder, cell) | {"status": cell.status, "reason": cell.reason or ""}
         rounds = [
             {
@@ -82,6 +94,9 @@ def measurements(folder: Folder) -> pd.DataFrame:
                 "phase": phase.name,
                 "round": number,
                 "warmup": int(number <= phase.warmup_rounds),
+                "tainted": int(tainted),
+                "counted": int(counted),
+                "start_s": start_s,
                 "seconds": seconds,
                 "steps": phase.steps_per_round,
                 "samples": phase.samples_per_round,
@@ -89,7 +104,7 @@ def measurements(folder: Folder) -> pd.DataFrame:
                 "throughput_samples_per_s": phase.samples_per_round / seconds,
             }
             for phase in record.phases(cell).values()
-            for number, seconds in enumerate(phase.rounds_s, start=1)
+            for number, (seconds, start_s, tainted, counted) in enumerate(_rounds(phase), start=1)
         ]
         rows += rounds or [base]
     planned = {entry.id: entry for entry in folder.run.plan}
@@ -102,6 +117,12 @@ def measurements(folder: Folder) -> pd.DataFrame:
         for cell in folder.missing()
     ]
     return _frame(rows, MEASUREMENTS)
+
+
+def _rounds(phase: record.Phase) -> Iterator[tuple[float, float | None, bool, bool]]:
+    """Seconds, start, tainted and counted of every round."""
+    starts_s = (*phase.starts_s, *[None] * (len(phase.rounds_s) - len(phase.starts_s)))
+    return zip(phase.rounds_s, starts_s, phase.tainted, phase.counted, strict=True)
 
 
 def curves(folder: Folder) -> pd.DataFrame:
@@ -143,9 +164,10 @@ def _base(folder: Folder, cell: record.Cell | record.PlannedCell) -> dict[str, A
         "run": folder.run.id,
         "workload": cell.workload,
         "arm": cell.arm,
+        "label": cell.label,
         "device": cell.device,
         "block": cell.block,
-        "data_identity": folder.run.workloads[cell.workload].data.identity,
+        "data_identity": workload.data.identity if (workload := folder.run.workloads.get(cell.workload)) else "",
         "cell": cell.id,
     }
 

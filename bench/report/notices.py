@@ -4,9 +4,10 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable
 
+from bench.report import contamination, ledger
+from bench.report.contest import Contest
 from bench.report.folder import Folder
 from bench.report.markdown import code, number, short, text
-from bench.report.summary import Contest
 
 SHOWN = 8
 """Reasons of one kind at the top of a report; the section on cells and the CSV file have all."""
@@ -14,7 +15,9 @@ SHOWN = 8
 
 def notices(folder: Folder, contests: Iterable[Contest]) -> list[str]:
     """Markdown lines, the gravest first; none for a whole run on genuine data."""
-    found = [*_data(folder), *_cells(folder), *_holes(folder), *_course(folder)]
+    contests = list(contests)
+    found = [*_data(folder), *_cells(folder), *_holes(folder), *_course(folder), *contamination.notices(folder)]
+    found += [*_unsettled(contests), *_unexplained(folder)]
     single = [contest for contest in contests if {arm.step_s.blocks for arm in contest.ranked if arm.step_s} == {1}]
     if single:
         found.append(
@@ -45,9 +48,10 @@ def _data(folder: Folder) -> list[str]:
 
 
 def _cells(folder: Folder) -> list[str]:
-    failed = [cell for cell in folder.cells if cell.status == "failed"]
+    failed = [cell for cell in folder.everything if cell.status == "failed"]
     found = _grouped(
-        f"**{_count(failed, 'cell')} failed**", ((f"{cell.workload}, {cell.arm}", cell.reason or "") for cell in failed)
+        f"**{_count(failed, 'cell')} failed**",
+        ((f"{cell.workload}, {cell.contestant}", cell.reason or "") for cell in failed),
     )
     parities = [parity for parity in folder.parities if not parity.passed]
     found += _grouped(
@@ -64,15 +68,18 @@ def _cells(folder: Folder) -> list[str]:
             f"**{_count(missing, 'planned cell')} of {len(folder.run.plan)} not measured**: "
             f"{code(f'bench run --resume {shlex.quote(folder.run.id)}')} measures them."
         )
-    return found
+    return found + _grouped(
+        "**Tried again**: something outside of these cells had ended them before",
+        ((cell.id, f"an earlier try was {how}") for cell in folder.everything for how in cell.tries),
+    )
 
 
 def _holes(folder: Folder) -> list[str]:
     holes = [(name, arm.hole) for name, arm in folder.run.arms.items() if arm.hole]
     known = {reason for _, reason in holes}
     holes += [
-        (f"{cell.workload}, {cell.arm}", cell.reason or "")
-        for cell in folder.cells
+        (f"{cell.workload}, {cell.contestant}", cell.reason or "")
+        for cell in folder.everything
         if cell.status == "hole" and cell.reason not in known
     ]
     return _grouped("**Holes**: what could not be tried on this machine", holes)
@@ -94,6 +101,34 @@ def _course(folder: Folder) -> list[str]:
             "run the same."
         )
     return found
+
+
+def _unsettled(contests: Iterable[Contest]) -> list[str]:
+    found = [
+        f"  - {short(contest.workload)}, {short(arm.contestant)}: block{'s' if len(arm.unsettled) > 1 else ''} "
+        + ", ".join(map(str, arm.unsettled))
+        for contest in contests
+        for arm in [*contest.arms, *([contest.control] if contest.control else [])]
+        if arm.unsettled
+    ]
+    head = (
+        "**Not settled**: step times still shifted after the warm-up, so that their median depends on when one looked:"
+    )
+    more = [f"  - and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    return ["\n".join([head, *found[:SHOWN], *more])] if found else []
+
+
+def _unexplained(folder: Folder) -> list[str]:
+    shares = ((cell, ledger.explained(cell)) for cell in folder.everything if cell.status == "ok")
+    return _grouped(
+        f"**Time unaccounted for**: the parts of these cells differ from their wall time by more than "
+        f"{100 * ledger.TOLERANCE:g} %",
+        (
+            (cell.id, f"{100 * share:.1f} % explained")
+            for cell, share in shares
+            if share is not None and abs(share - 1) > ledger.TOLERANCE
+        ),
+    )
 
 
 def _grouped(heading: str, entries: Iterable[tuple[str, str]]) -> list[str]:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from bench.record import Parity, ParityCheck
+from bench.report.contest import Contest
 from bench.report.markdown import short, table, text
-from bench.report.summary import Contest
 
 NOTE = (
     "Each cell: error / bound of the tensor of its kind that comes nearest to its bound; error is max|a-b| / max|b| "

@@ -5,7 +5,7 @@ from importlib import resources
 import pandas as pd
 
 from bench import record
-from bench.report.summary import Contest
+from bench.report.contest import Contest
 
 METRICS = {
     ("train", "loss"): "loss",

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from bench import effects
 from bench.record import Parity, Workload
-from bench.report import curves, published
+from bench.report import curves, published, verdicts
+from bench.report.contest import ArmSummary, Contest
+from bench.report.ledger import where_the_time_goes
 from bench.report.markdown import number, short, table, text
 from bench.report.parity_table import parity_table
-from bench.report.summary import ArmSummary, Contest
+from bench.report.resources import resources
 from bench.stats import Spread
-
-MIB = 2**20
 
 
 def section(contest: Contest, figures: Mapping[str, str], parities: Sequence[Parity]) -> list[str]:
@@ -18,10 +19,20 @@ def section(contest: Contest, figures: Mapping[str, str], parities: Sequence[Par
     images = [
         f"![{short(contest.workload)} on {short(contest.device)}: {what}]({path})" for what, path in figures.items()
     ]
-    blocks = [title, *images[:1], "### Step time", *_steps(contest)]
-    blocks += ["### Epoch, first step, memory, validation", *_passes(contest), *images[1:2], "### Learning"]
-    blocks += [*_learning(contest), *images[2:]]
+    blocks = [title, *images[:1], "### Step time", *_steps(contest), *_verdicts(contest, "train_step")]
+    blocks += ["### Epoch, first step, validation", *_passes(contest), *_verdicts(contest, contest.epoch_phase)]
+    blocks += [*images[1:2], *_titled("### Where the time goes", where_the_time_goes(contest))]
+    blocks += [
+        *_titled("### Resources and cause", resources(contest)),
+        "### Learning",
+        *_learning(contest),
+        *images[2:],
+    ]
     return [*blocks, "### Parity", *parity_table(contest, parities), "### Model", *_model(contest.spec)]
+
+
+def _titled(title: str, blocks: list[str]) -> list[str]:
+    return [title, *blocks] if blocks else []
 
 
 def _steps(contest: Contest) -> list[str]:
@@ -31,18 +42,51 @@ def _steps(contest: Contest) -> list[str]:
     )
     if not ranked:
         return [unmeasured]
-    rows = [_step_row(contest, arm, ranked[0]) for arm in ranked]
-    header = ["arm", "samples/s", "step ms", "ratio", "block min", "block max", "blocks"]
-    header += ["p50 ms", "p90 ms", "p99 ms", "GFLOP/s"]
+    beside = verdicts.beside_fastest(contest, "train_step")
+    rows = [_step_row(arm, beside.get(arm.arm)) for arm in ranked]
+    header = ["arm", "samples/s", "step ms", "time / fastest's", "blocks", "to first result cold s", "warm s"]
+    header += ["p50 ms", "p90 ms", "p99 ms", "warm-up rounds"]
     steps = {arm.round_steps for arm in ranked}
     rounds = "every round is one step" if steps == {1} else f"rounds of {_either(steps)} steps, divided by them"
     note = (
-        "Samples/s and step ms: median of block medians; ratio: to the shortest step time. "
-        f"Percentiles: counted rounds of all blocks together; {rounds}. "
-        f"GFLOP/s is derived: {contest.spec.flops_per_step:,} FLOPs a step by analytic count, over the step time."
+        "Samples/s and step ms: median of block medians. Time / fastest's: with its 95 % interval, from the blocks "
+        "both have. To first result: from the start of the process to the first update done (interpreter, data, "
+        "import, build, stage, first step); cold in block 1 with empty compile caches, warm the median of later ones. "
+        f"Percentiles: counted rounds of all blocks together; {rounds}. Warm-up rounds: where the step times show its "
+        "end, fewest to most of the blocks; they do not count."
     )
     asides = [_aside(arm) for arm in ranked if arm.aside]
     return [table(header, rows), note, *asides, *([unmeasured] if unmeasured else [])]
+
+
+def _step_row(arm: ArmSummary, beside: verdicts.Comparison | None) -> list[str]:
+    assert arm.step_s is not None
+    low, high = arm.warmup_rounds or (0, 0)
+    return [
+        short(arm.arm),
+        _median(arm.throughput),
+        number(arm.step_s.median * 1e3),
+        _beside(beside, arm.step_s),
+        str(arm.step_s.blocks),
+        number(arm.first_result_cold_s),
+        _median(arm.first_result_warm_s),
+        *(number(value * 1e3) for value in arm.step_percentiles_s or ()),
+        str(low) if low == high else f"{low} to {high}",
+    ]
+
+
+def _beside(comparison: verdicts.Comparison | None, own: Spread) -> str:
+    """The number of blocks stands here too where it is not that of the row."""
+    if comparison is None:
+        return "fastest"
+    effect = comparison.effect
+    return verdicts.ratio(effect) + (f", {verdicts.blocks(effect.blocks)}" if effect.blocks != own.blocks else "")
+
+
+def _verdicts(contest: Contest, phase: str) -> list[str]:
+    found = verdicts.verdict_table(contest, phase)
+    first = ", the A/A control first" if verdicts.control(contest, phase) else ""
+    return [f"Every pair by its {'step' if phase == 'train_step' else 'epoch'} time{first}:", found] if found else []
 
 
 def _aside(arm: ArmSummary) -> str:
@@ -50,56 +94,42 @@ def _aside(arm: ArmSummary) -> str:
     about, aside_s, own_s = arm.aside
     return (
         f"Aside, not compared: {short(arm.arm)} with {text(about)} takes {number(aside_s * 1e3)} ms a step, its "
-        f"own step {number(own_s * 1e3)} ms in the same process ({aside_s / own_s:.2f} times as long; block 1)."
+        f"own step {number(own_s * 1e3)} ms in the same process (block 1, no interval)."
     )
 
 
-def _step_row(contest: Contest, arm: ArmSummary, best: ArmSummary) -> list[str]:
-    assert arm.step_s is not None
-    assert best.step_s is not None
-    step, counted = arm.step_s, arm.step_percentiles_s or ()
-    return [
-        short(arm.arm),
-        _median(arm.throughput),
-        number(step.median * 1e3),
-        f"{step.median / best.step_s.median:.2f}",
-        number(step.low * 1e3),
-        number(step.high * 1e3),
-        str(step.blocks),
-        *(number(value * 1e3) for value in counted),
-        number(contest.spec.flops_per_step / step.median / 1e9),
-    ]
-
-
 def _passes(contest: Contest) -> list[str]:
-    gpu = any(arm.device_peak_memory_bytes for arm in contest.arms)
     metrics = [metric for metric in contest.spec.metrics if any(metric in arm.validation for arm in contest.arms)]
-    header = ["arm", "epoch s", "loop cost", "validation s", "first step cold s", "warm s", "peak MiB"]
-    header += (["device peak MiB"] if gpu else []) + [f"validation {short(metric)}" for metric in metrics]
-    rows = []
-    for arm in contest.arms:
-        memory = [arm.peak_memory_bytes] + ([arm.device_peak_memory_bytes] if gpu else [])
-        rows.append(
-            [
-                short(arm.arm),
-                _median(arm.epoch_s),
-                number(arm.loop_cost),
-                _median(arm.validate_s),
-                number(arm.first_step_cold_s),
-                _median(arm.first_step_warm_s),
-                *(number(size / MIB) if size else "-" for size in memory),
-                *(_metric(arm.validation.get(metric)) for metric in metrics),
-            ]
-        )
+    header = ["arm", "epoch s", "blocks", "epoch / steps", "validation s", "first step cold s", "warm s"]
+    header += [f"validation {short(metric)}" for metric in metrics]
+    rows = [
+        [
+            short(arm.arm),
+            _median(arm.epoch_s),
+            str(arm.epoch_s.blocks) if arm.epoch_s else "-",
+            _loop_cost(contest, arm),
+            _median(arm.validate_s),
+            number(arm.first_step_cold_s),
+            _median(arm.first_step_warm_s),
+            *(_metric(arm.validation.get(metric)) for metric in metrics),
+        ]
+        for arm in contest.arms
+    ]
     note = (
-        "Loop cost of the high-level training loop: epoch time over steps x step time (1 is nothing; below 1, the loop "
-        "is faster than single steps). First step: build, stage, compile, one step; cold is block 1 with empty compile "
-        "caches, warm the median of later blocks. Peak memory: the largest of all cells."
+        "Epoch / steps: the time of an epoch over that of as many single steps, with its 95 % interval: what the "
+        "high-level training loop and its data cost (below 1, it is faster than single steps). First step: "
+        "build, stage, compile, one step; cold is block 1 with empty compile caches, warm the median of later blocks."
     )
     blocks = [table(header, rows), note]
     if contest.cut_epoch_steps:
         blocks.append(f"**Epochs were cut** to {contest.cut_epoch_steps} of {contest.spec.steps_per_epoch} steps.")
     return blocks
+
+
+def _loop_cost(contest: Contest, arm: ArmSummary) -> str:
+    epochs, steps = contest.figures(contest.epoch_phase), contest.figures("train_step")
+    effect = effects.effect(epochs.get(arm.contestant, {}), steps.get(arm.contestant, {}))
+    return verdicts.ratio(effect) if effect else "-"
 
 
 def _learning(contest: Contest) -> list[str]:

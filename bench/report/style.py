@@ -10,8 +10,8 @@ from matplotlib import font_manager, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.report.contest import Contest, Floats
 from bench.report.markdown import visible
-from bench.report.summary import Contest, Floats
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#B8A90B")
 """Okabe and Ito's palette (2008), told apart with every common colour blindness; yellow darkened for white paper."""

@@ -11,13 +11,14 @@ from bench.profiles import Profile
 
 SETTING = Setting(
     profiles={
-        "smoke": Profile("smoke", "", blocks=1, full_blocks=1, warmup_rounds=2, rounds=15, budget_s=None),
-        "quick": Profile("quick", "", blocks=3, full_blocks=2, warmup_rounds=1, rounds=2, budget_s=600),
-        "book": Profile("book", "", blocks=1, full_blocks=0, warmup_rounds=0, rounds=0, budget_s=None, converge=True),
+        "smoke": Profile("smoke", "", blocks=1, most_blocks=1, full_blocks=1, rounds=17, budget_s=None),
+        "quick": Profile("quick", "", blocks=3, most_blocks=5, full_blocks=2, rounds=3, budget_s=600),
+        "book": Profile("book", "", 1, most_blocks=1, full_blocks=0, rounds=0, budget_s=None, converge=True),
     },
     assumptions=Assumptions(start_s=0.5, parity_s=0.2, flops_per_core=1e15, step_overhead_s=1e-5, time_step_s=0.0),
     parity_command=parity.command,
-    least_limit_s=4.0,
+    least_limit_s=7.0,
+    data_limit_bytes=1_500_000_000,  # what a fake arm's NumPy needs, twice, and far below what any machine has
 )
 
 if __name__ == "__main__":

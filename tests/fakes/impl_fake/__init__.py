@@ -9,6 +9,7 @@ def _arm(name: str, **more: object) -> Arm:
         "tier": "tuned",  # no stock arm: a test names what it wants
         "session": "impl_fake.session:open_session",
         "distributions": ("msgspec",),
+        "ceiling": "impl_fake.ceiling:open_ceiling",
         "settings": {"step": name.removeprefix("fake-")},
     }
     return Arm(name=name, **(declared | more))  # type: ignore[arg-type]
@@ -21,11 +22,15 @@ ARMS = (
     _arm("fake-raises"),
     _arm("fake-raises-late"),
     _arm("fake-hangs"),
+    _arm("fake-allocates"),
     _arm("fake-segfaults"),
     _arm("fake-killed"),
     _arm("fake-nan-weights"),
     _arm("fake-nan-loss"),
     _arm("fake-unequal"),
+    _arm("fake-device"),
+    _arm("fake-forgets"),
+    _arm("fake-slow-start", session="impl_fake.slow:open_session", framework="fakeslow"),
     _arm("fake-absent", distributions=("no-such-distribution|nor-this-one",)),
     _arm("fake-gpu-only", devices=("gpu",)),
 )

@@ -1,10 +1,13 @@
 """A Session whose steps spin on the clock and whose weights only count the steps."""
 
+import atexit
 import os
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,9 +18,16 @@ from numpy.typing import NDArray
 from bench.data.windows import Dataset, Indices
 from bench.implementation import Arrays, Metrics, Setup
 
+MILLISECOND_NS = 1_000_000
+PLANTED_NS = {"import": 300 * MILLISECOND_NS, "build": 400 * MILLISECOND_NS, "stage": 250 * MILLISECOND_NS,
+              "first_step": 500 * MILLISECOND_NS, "teardown": 350 * MILLISECOND_NS}  # fmt: skip
+"""What `fake-slow-start` spends where."""
 STEP_NS = {"fake-1ms": 1_000_000, "fake-10ms": 10_000_000, "fake-100ms": 100_000_000}
 EPOCH_STEP_NS = 20_000  # 500 of them in a test
 FAILING_STEP = 3
+DEVICES = ("fake-device", "fake-forgets")
+"""Arms whose steps run elsewhere; `fake-forgets` does not wait for them."""
+HOARD_BYTES = 64_000_000
 
 
 def open_session(setup: Setup) -> "FakeSession":
@@ -25,7 +35,7 @@ def open_session(setup: Setup) -> "FakeSession":
     return FakeSession(setup)
 
 
-def _spin(nanoseconds: int) -> None:
+def spin(nanoseconds: int) -> None:
     end = time.perf_counter_ns() + nanoseconds
     while time.perf_counter_ns() < end:
         pass
@@ -38,13 +48,21 @@ class FakeSession:
         self.setup = setup
         self.name = setup.arm.name
         self.steps = 0
+        self.cold_step = True
         self.spun_ns: list[int] = []
         self.batches: list[Indices] = []
+        self.staged: list[int] = []
         self.weights: dict[str, NDArray[np.floating]] = {}
         cache = os.environ.get("FAKE_CACHE")
         self.cold = not cache or not Path(cache, "compiled").exists()
         if cache:
             Path(cache, "compiled").write_text("as a compiler would")
+        if self.name == "fake-slow-start":
+            spin(PLANTED_NS["build"])
+            atexit.register(spin, PLANTED_NS["teardown"])
+        self.queue: queue.Queue[int] = queue.Queue()
+        if self.name in DEVICES:
+            threading.Thread(target=self._device, daemon=True).start()
         if self.name == "fake-raises":
             raise RuntimeError("no model today\nsecond line")
 
@@ -56,26 +74,42 @@ class FakeSession:
             "pid": str(os.getpid()),
             "folder": str(Path.cwd()),
             "spun_ns": " ".join(map(str, self.spun_ns)),
+            "staged": " ".join(map(str, self.staged)),
             **{name: os.environ.get(name, "unset") for name in wanted},
         }
 
     def summary(self) -> list[tuple[str, tuple[int, ...], int]]:
         return [(row.name, row.output_shape, row.parameters) for row in self.setup.workload.summary()]
 
+    def _device(self) -> None:
+        while True:
+            self.queue.get()
+            time.sleep(STEP_NS["fake-10ms"] * 1e-9)  # the host is free meanwhile
+            self.queue.task_done()
+
     def stage(self, dataset: Dataset) -> None:
+        if self.name == "fake-slow-start":
+            spin(PLANTED_NS["stage"])
         dataset.gather(dataset.validation_batches()[0])
 
     def stage_batches(self, batches: Sequence[Indices]) -> None:
         assert len({len(batch) for batch in batches}) == 1, "staged batches must be of one shape"
         self.batches = list(batches)
+        self.staged.append(len(batches[0]))
 
     def train_step(self, number: int) -> None:
         assert self.batches, "nothing staged"
         self.steps += 1
         if self.steps == FAILING_STEP:
             self._go_wrong()
+        if self.name in DEVICES:
+            self.queue.put(number)
+            return
+        if self.name == "fake-slow-start" and self.cold_step:
+            self.cold_step = False
+            spin(PLANTED_NS["first_step"])
         start_ns = time.perf_counter_ns()
-        _spin(STEP_NS.get(self.name, 100_000))
+        spin(STEP_NS.get(self.name, 100_000))
         self.spun_ns.append(time.perf_counter_ns() - start_ns)
 
     def _go_wrong(self) -> None:
@@ -91,6 +125,10 @@ class FakeSession:
                 if waiting.exists():  # opening it waits for a test that reads
                     waiting.write_text(f"{os.getpid()} {stray.pid}")
                 time.sleep(600)
+            case "fake-allocates":
+                hoard = []
+                while True:
+                    hoard.append(b"x" * HOARD_BYTES)
             case "fake-segfaults":
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "fake-killed":
@@ -100,18 +138,19 @@ class FakeSession:
 
     def epoch(self, batches: Sequence[Indices]) -> Metrics:
         for _ in batches:
-            _spin(EPOCH_STEP_NS)
+            spin(EPOCH_STEP_NS)
         return {name: float("nan") if self.name == "fake-nan-loss" else 0.5 for name in self.setup.workload.metrics}
 
     def evaluate(self, batches: Sequence[Indices]) -> Metrics:
         for _ in batches:
-            _spin(EPOCH_STEP_NS)
+            spin(EPOCH_STEP_NS)
         return dict.fromkeys(self.setup.workload.metrics, 0.25)
 
     def predict(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         return np.zeros(len(inputs), np.float32)
 
     def get_weights(self) -> Arrays:
+        self.queue.join()
         return {name: value.copy() for name, value in self.weights.items()}
 
     def reset(self, weights: Arrays) -> None:
@@ -119,10 +158,11 @@ class FakeSession:
         self.weights = {name: value.copy() for name, value in weights.items()}
 
     def synchronise(self) -> None:
-        pass
+        if self.name != "fake-forgets":
+            self.queue.join()
 
     def aside(self) -> tuple[str, Callable[[int], None]] | None:
-        return ("spins half as long", lambda _: _spin(STEP_NS["fake-10ms"] // 2)) if self.name == "fake-10ms" else None
+        return ("spins half as long", lambda _: spin(STEP_NS["fake-10ms"] // 2)) if self.name == "fake-10ms" else None
 
     def device_peak_memory_bytes(self) -> int | None:
         return None

@@ -1,0 +1,28 @@
+"""The A/A control on a real arm: measured like any other pair, and printed as this machine's noise."""
+
+import math
+
+import harness
+
+from bench import effects, record, stats
+
+
+def test_a_real_run_measures_an_arm_against_itself_and_prints_the_interval(tmp_path):
+    words = ["--workload", "conv_only", "--arm", "torch-eager", "--data", "synthetic", "--budget", "75s"]
+    process = harness.start_real(tmp_path, "run", *words)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    run = harness.only_run(tmp_path)
+    assert harness.stored(run).control == "torch-eager"
+    steps: dict[str, dict[int, float]] = {"": {}, record.CONTROL: {}}
+    for cell in harness.cells(run).values():
+        if cell.block and cell.status == "ok":
+            steps[cell.label][cell.block] = stats.median(record.phases(cell)["train_step"].counted_s)
+    noise = effects.effect(steps[record.CONTROL], steps[""])
+    assert noise is not None
+    assert noise.blocks >= 2  # what 75 s hold on any machine that trains these models at all
+    assert 0 < noise.low <= noise.ratio <= noise.high < math.inf
+    report = (run / "report.md").read_text()
+    assert "torch-eager against itself" in report
+    assert f"{noise.blocks} blocks" in report
+    assert "torch-eager (a2)" in output

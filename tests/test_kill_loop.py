@@ -1,0 +1,114 @@
+"""`kill -9` at random instants, of the runner and of what it measures: `--resume` ends as if nothing had happened."""
+
+import os
+import random
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import harness
+import psutil
+
+from bench import record
+
+KILLS = 50
+MEASURING = ("pytest", "parity")
+"""What the command lines of the runner's own measuring processes hold."""
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def shape_of(report: str) -> list[str]:
+    """A report without what was measured: figures, and what is said only of a disturbed machine or a second try."""
+    kept = [line for line in report.splitlines() if not re.search(r"taint|disturb|earlier try|settle", line)]
+    blank = [re.sub(r"[\d.,]+|FASTER|SLOWER|SAME|UNRESOLVED|-bound", "#", line) for line in kept]
+    return [re.sub(r"[#\s|:-]+", " ", line).strip() for line in blank]
+
+
+def measuring(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """The cells and parity processes that run now."""
+    try:
+        children = psutil.Process(process.pid).children()
+        return [child for child in children if any(word in " ".join(child.cmdline()) for word in MEASURING)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def disturb(folder: Path, start: Start, words: list[str], within_s: float, draw: random.Random, cell: bool) -> bool:
+    """Starts a run and kills it, or one of its cells, at a random instant; whether it met something."""
+    process = start(folder, "run", *words)
+    ended = harness.ended_within(process.pid, draw.uniform(0.0, within_s))
+    children = measuring(process)
+    if cell and children:
+        draw.choice(children).kill()
+    elif not ended:
+        process.kill()
+    process.communicate(timeout=300)
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive, "an orphan would disturb the resumed run"
+    return not ended
+
+
+def finish(folder: Path, start: Start, words: list[str]) -> Path:
+    """Resumes the one run, or begins it where it was killed before there was one."""
+    runs = [path.parent for path in folder.glob("results/*/run.json")]
+    process = start(folder, "run", *(["--resume", runs[0].name] if runs else words))
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    (run,) = [path.parent for path in folder.glob("results/*/run.json")]
+    return run
+
+
+def check(run: Path, undisturbed: Path) -> None:
+    """The same cells, every file whole, and the same report apart from what was measured."""
+    for path in run.glob("*/*"):
+        assert not path.name.startswith("."), f"{path} was left behind"
+    found, wanted = harness.cells(run), harness.cells(undisturbed)  # reads every file, checksum included
+    assert {name: cell.status for name, cell in found.items()} == {name: cell.status for name, cell in wanted.items()}
+    for path in run.glob("parity/*.json"):
+        assert record.read(path, record.Parity).passed
+    assert shape_of((run / "report.md").read_text()) == shape_of((undisturbed / "report.md").read_text())
+
+
+def undisturbed(folder: Path, start: Start, words: list[str]) -> tuple[Path, float]:
+    """A run that nobody disturbs, and the seconds it takes."""
+    start_s = time.monotonic()
+    output, _ = (process := start(folder, "run", *words)).communicate(timeout=600)
+    assert process.returncode == 0, output
+    return harness.only_run(folder), time.monotonic() - start_s
+
+
+def kill_and_resume(
+    folder: Path, start: Start, words: list[str], reference: tuple[Path, float], numbers: range, side_by_side: int
+) -> int:
+    """Once for each number, which is the seed of the instant; how many kills met a run that was still going on."""
+    whole, took_s = reference
+
+    def once(number: int) -> bool:
+        mine = folder / str(number)
+        mine.mkdir()
+        met = disturb(mine, start, words, took_s, random.Random(number), cell=number % 2 == 1)
+        check(finish(mine, start, words), whole)
+        return met
+
+    with ThreadPoolExecutor(side_by_side) as pool:
+        return sum(pool.map(once, numbers))
+
+
+def test_after_fifty_kills_resume_ends_with_the_same_cells_and_the_same_report(tmp_path, tmp_path_factory):
+    words = harness.grid("fake-1ms")
+    reference = undisturbed(tmp_path_factory.mktemp("whole"), harness.start, words)
+    side_by_side = max(1, len(os.sched_getaffinity(0)))
+    met = kill_and_resume(tmp_path, harness.start, words, reference, range(KILLS), side_by_side)
+    assert met >= 0.7 * KILLS  # the instants were inside the runs, not after them
+
+
+def test_after_three_kills_of_a_real_arm_resume_ends_with_the_same_cells_and_the_same_report(
+    tmp_path, tmp_path_factory
+):
+    words = harness.grid("torch-eager")
+    reference = undisturbed(tmp_path_factory.mktemp("whole"), harness.start_real, words)
+    met = kill_and_resume(tmp_path, harness.start_real, words, reference, range(3), side_by_side=1)
+    assert met >= 2  # as above
