@@ -20,11 +20,23 @@ MEASURING = ("pytest", "parity")
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
+OF_THE_MACHINE = ("Disturb", "Tried again", "Not settled", "Time unaccounted for", "Changed code")
+"""Notices and sections that say how the machine was, or that a cell needed a second try."""
+
+
 def shape_of(report: str) -> list[str]:
-    """A report without what was measured: figures, and what is said only of a disturbed machine or a second try."""
-    kept = [line for line in report.splitlines() if not re.search(r"taint|disturb|earlier try|settle", line)]
-    blank = [re.sub(r"[\d.,]+|FASTER|SLOWER|SAME|UNRESOLVED|-bound", "#", line) for line in kept]
-    return [re.sub(r"[#\s|:-]+", " ", line).strip() for line in blank]
+    """A report without what was measured: its headings and figures, what its notices and tables are of, row by row."""
+    found, skipped = [], False
+    for line in report.splitlines():
+        notice = re.match(r"- \*\*(.+?)\*\*", line)
+        if line.startswith("#"):
+            skipped = line.strip("# ").startswith(OF_THE_MACHINE)
+        said = notice[1] if notice else line if line.startswith(("#", "!", "| ")) else ""
+        if skipped or not said or said.startswith(OF_THE_MACHINE):
+            continue
+        first = said.split("|")[1] if said.startswith("|") else said
+        found.append(re.sub(r"[0-9a-f]*\d[\w.,]*", "#", first).strip())
+    return list(dict.fromkeys(found))  # a setting with several values takes several rows
 
 
 def measuring(process: "subprocess.Popen[str]") -> list[psutil.Process]:
