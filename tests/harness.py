@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import record
+from bench import record, stats
 
 FAKES = Path(__file__).resolve().parent / "fakes"
 ROOT = FAKES.parent.parent
@@ -80,6 +80,16 @@ def cells(run: Path) -> dict[str, record.Cell]:
 def by_arm(run: Path) -> dict[str, record.Cell]:
     """The cells of a run with one block, by arm; without ceilings and the control's second entry."""
     return {cell.arm: cell for cell in cells(run).values() if cell.block and not cell.label}
+
+
+def control_steps(run: Path) -> tuple[dict[int, float], dict[int, float]]:
+    """Median step time by block of the A/A control's second entry, and of its first."""
+    steps: dict[str, dict[int, float]] = {record.CONTROL: {}, "": {}}
+    control = stored(run).control
+    for cell in cells(run).values():
+        if (cell.arm, cell.status) == (control, "ok") and cell.block:
+            steps[cell.label][cell.block] = stats.median(record.phases(cell)["train_step"].counted_s)
+    return steps[record.CONTROL], steps[""]
 
 
 def stored(run: Path) -> record.Run:

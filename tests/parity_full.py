@@ -1,4 +1,4 @@
-"""Every arm against the reference in full length, with every head and gate: `tox -e parity`, about half an hour."""
+"""Every arm against the reference in full length, with every head and gate: `tox -e proofs`, about half an hour."""
 
 import itertools
 import os

@@ -4,7 +4,7 @@ import math
 
 import harness
 
-from bench import effects, record, stats
+from bench import effects
 
 
 def test_a_real_run_measures_an_arm_against_itself_and_prints_the_interval(tmp_path):
@@ -14,11 +14,7 @@ def test_a_real_run_measures_an_arm_against_itself_and_prints_the_interval(tmp_p
     assert process.returncode == 0, output
     run = harness.only_run(tmp_path)
     assert harness.stored(run).control == "torch-eager"
-    steps: dict[str, dict[int, float]] = {"": {}, record.CONTROL: {}}
-    for cell in harness.cells(run).values():
-        if cell.block and cell.status == "ok":
-            steps[cell.label][cell.block] = stats.median(record.phases(cell)["train_step"].counted_s)
-    noise = effects.effect(steps[record.CONTROL], steps[""])
+    noise = effects.effect(*harness.control_steps(run))
     assert noise is not None
     assert noise.blocks >= 2  # what 75 s hold on any machine that trains these models at all
     assert 0 < noise.low <= noise.ratio <= noise.high < math.inf
