@@ -23,6 +23,8 @@ STRIKES = 2
 """So many failed cells in a row of a workload and an arm, and it is not tried again."""
 SLACK = 2.0
 """A cell's epoch may take so many times its estimated share of the time that is left for epochs."""
+PATIENCE = 0.2
+"""Share of the cells that may be measured again because they were disturbed."""
 OVERTIME_SHARE = 0.05
 """Share of the budget by which a running cell may overrun it before it is ended."""
 
@@ -58,6 +60,8 @@ class Execution:
     """The failed cells in a row, by workload and arm."""
     figures: dict[tuple[str, str, str], dict[int, float]] = field(default_factory=dict)
     """Measured step times by block, of every workload, arm and label."""
+    measured: int = 0
+    tried_again: int = 0
 
     @property
     def last_s(self) -> float | None:
@@ -83,11 +87,18 @@ class Execution:
             self.failures.setdefault(pair, []).append(cell)
         elif cell.status == "ok":
             self.failures.pop(pair, None)
+        self.measured += cell.wall_s > 0
+        self.tried_again += len(cell.tries)
         step = record.phases(cell).get("train_step") if cell.status == "ok" else None
         if step is not None:
             blocks = self.figures.setdefault((cell.workload, cell.arm, cell.label), {})
             blocks[cell.block] = stats.median(step.counted_s) / step.steps_per_round
         self.estimator.add(planned, cell)
+
+    @property
+    def patient(self) -> bool:
+        """Whether a disturbed cell may be measured again: on a machine that is never quiet, not many are."""
+        return self.tried_again <= PATIENCE * self.measured
 
     def refused(self, workload: str, arm: str) -> bool:
         """Whether the arm has failed the workload's parity gate."""
@@ -279,7 +290,9 @@ def _run_cell(execution: Execution, cell: PlannedCell, waiting: list[PlannedCell
     arm = contest.arms[cell.arm]
     limit_s = _epoch_limit_s(execution, cell, waiting)
     parity_id = parity.id if parity is not None else None
-    found = launch.measure(current, arm, prepared, shared, parity_id, execution.last_s, limit_s)
+    found = launch.measure(
+        current, arm, prepared, shared, parity_id, execution.last_s, limit_s, patient=execution.patient
+    )
     if found.status == "ok" and "epoch" in cell.phases and "epoch" not in record.phases(found):
         cell = plan.shortened(cell, execution.estimator)
         execution.update(plan=tuple(cell if cell.id == other.id else other for other in execution.run.plan))

@@ -30,7 +30,7 @@ LEAST_LIMIT_S = 300.0
 LIMIT_FACTOR = 6.0
 """A cell may take so many times its estimate, and `LEAST_LIMIT_S` at least, before it counts as hanging."""
 TRIES = 2
-"""A cell that something outside of it kills is tried once more: whoever did it seldom does it twice."""
+"""A cell that something outside of it kills, or disturbs in most of its rounds, is tried once more: it may be over."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,32 @@ def measure(
     parity: str | None,
     until_s: float | None,
     epoch_limit_s: float | None,
+    *,
+    patient: bool,
 ) -> Cell:
     """Runs the cell's process and makes its record; `until_s` of the monotonic clock ends it with the budget.
 
-    A cell leaves epoch and validate out by itself when it finds that they take longer than `epoch_limit_s`.
+    A cell leaves epoch and validate out by itself when it finds that they take longer than `epoch_limit_s`. One that
+    was disturbed in most of its rounds is measured again if the caller is `patient` and the budget holds it.
     """
     tries: list[str] = []
     while True:
         found, ended = _measure_once(planned, arm, prepared, launch, parity, until_s, epoch_limit_s)
-        if len(tries) + 1 == TRIES or not ended.killed_from_outside:
+        again = found.reason if ended.killed_from_outside else None
+        if patient and (until_s is None or time.monotonic() + ended.wall_s < until_s):
+            again = again or _disturbance(found)
+        if again is None or len(tries) + 1 == TRIES:
             return msgspec.structs.replace(found, tries=tuple(tries))
-        tries.append(found.reason or "")
+        tries.append(again)
+
+
+def _disturbance(found: Cell) -> str | None:
+    """What disturbed most rounds of `train_step`; None where most were left alone."""
+    step = record.phases(found).get("train_step") if found.status == "ok" else None
+    if step is None or not step.mostly_tainted:
+        return None
+    reasons = dict.fromkeys(reason for taints in step.taints for reason in taints)
+    return f"disturbed in {sum(step.tainted)} of {len(step.rounds_s)} rounds: {next(iter(reasons))}"
 
 
 def _measure_once(

@@ -173,6 +173,25 @@ def fit(
     )
 
 
+def too_short(cells: Sequence[PlannedCell], budget_s: float | None, parity_s: float) -> str | None:
+    """Says in words when by estimate some workload gets no second block; None when all get one."""
+    names = dict.fromkeys(cell.workload for cell in cells if cell.block == 2)
+    if budget_s is None or not names:
+        return None
+    needed_s = parity_s + sum(cell.estimate_s for cell in cells if cell.block <= 1)
+    single = []
+    for name in names:
+        needed_s += sum(cell.estimate_s for cell in cells if (cell.block, cell.workload) == (2, name))
+        if needed_s > budget_s:
+            single.append(name)
+    if not single:
+        return None
+    return (
+        f"by estimate the budget of {budget_s:.0f} s holds no second block of {', '.join(single)}: with one block "
+        f"there is no interval and no verdict; all need {needed_s:.0f} s, or name fewer workloads or arms"
+    )
+
+
 def _first_block_s(cells: Sequence[PlannedCell], name: str | None = None) -> float:
     return sum(cell.estimate_s for cell in cells if cell.block <= 1 and name in (None, cell.workload))
 

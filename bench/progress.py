@@ -18,7 +18,6 @@ MARKS = {"ok": "[green]ok[/]", "failed": "[red]failed[/]", "hole": "[yellow]hole
 
 
 COLUMNS: dict[str, JustifyMethod] = {
-    "workload": "left",
     "arm": "left",
     "step ms": "right",
     "ratio": "right",
@@ -103,18 +102,19 @@ def step_times(run: Run, cells: Sequence[Cell]) -> Table:
         figures = {pair: blocks for pair in planned if (blocks := _by_block(mine[pair]))}
         middles_s = {pair: stats.median(list(blocks.values())) for pair, blocks in figures.items()}
         fastest = min((pair for pair in figures if not pair[1]), key=lambda pair: middles_s[pair], default=None)
+        table.add_row(f"[bold]{escape(workload)}[/]")
         for pair in sorted(planned, key=lambda pair: (bool(pair[1]), middles_s.get(pair, math.inf))):
-            first = escape(workload), escape(contestant(*pair))
+            first = escape(contestant(*pair))
             if pair not in figures:
                 ended = {cell.status for cell in mine[pair]} - {"ok"}
-                table.add_row(*first, "-", ", ".join(sorted(ended)) or "not measured", "0")
+                table.add_row(first, "-", ", ".join(sorted(ended)) or "not measured", "0")
                 continue
             other = (pair[0], "") if pair[1] else fastest
             found = effects.effect(figures[pair], figures.get(other, {})) if other and other != pair else None
             judged = ("fastest" if pair == fastest else "-", str(len(figures[pair])), "")
             if found:
                 judged = _ratio(found), str(found.blocks), effects.verdict(found, run.margin)
-            table.add_row(*first, f"{middles_s[pair] * 1e3:.3f}", *judged)
+            table.add_row(first, f"{middles_s[pair] * 1e3:.3f}", *judged)
         table.add_section()
     return table
 

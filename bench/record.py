@@ -232,7 +232,7 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Most device memory the driver saw this process hold, read between rounds; None where there is no such reading."""
     energy: tuple[Energy, ...] = ()
     tries: tuple[str, ...] = ()
-    """How earlier tries of this cell ended that something outside of it has killed."""
+    """What something outside of this cell did to an earlier try of it, which does not count: killed or disturbed it."""
 
     @property
     def contestant(self) -> str:

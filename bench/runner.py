@@ -42,8 +42,10 @@ def planned(options: Options, setting: Setting) -> tuple[Contest, Estimator, tup
     cells = plan.grid(ready, profile, estimator)
     parallel = gate.side_by_side(threads, environment.memory_limit_bytes())
     parity_s = plan.parity_total_s(ready, parallel, setting.assumptions.parity_s)
-    cells, note = plan.fit(cells, plan.budget_s(options, profile), parity_s, estimator)
-    return ready, estimator, cells, [note] if note else []
+    budget_s = plan.budget_s(options, profile)
+    cells, note = plan.fit(cells, budget_s, parity_s, estimator)
+    notes = (note, plan.too_short(cells, budget_s, parity_s))
+    return ready, estimator, cells, [note for note in notes if note]
 
 
 def run(options: Options, console: Console, setting: Setting) -> int:

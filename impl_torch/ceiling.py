@@ -7,18 +7,16 @@ import torch
 from torch import Tensor
 
 from bench.implementation import Ceiling, Device
+from impl_torch.device import configure
 
 
 def open_ceiling(device: Device, threads: int) -> Ceiling:
     """Threads and precision as `session` sets them; a RuntimeError says so when the device asked for is not there."""
-    if device == "gpu" and not torch.cuda.is_available():
-        raise RuntimeError("this PyTorch sees no CUDA device; use a CUDA build of PyTorch and a visible GPU")
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision("highest")  # TF32 off
+    where = configure(device, threads)
 
     def ceiling(size: int) -> Callable[[], Tensor]:
         values = np.random.default_rng(size).standard_normal((2, size, size), np.float32)
-        a, b = torch.from_numpy(values).to("cuda" if device == "gpu" else "cpu")
+        a, b = torch.from_numpy(values).to(where)
 
         def product() -> Tensor:
             found = torch.matmul(a, b)

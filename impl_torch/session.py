@@ -11,6 +11,7 @@ from torch import Tensor
 from bench.data.windows import Dataset, Indices
 from bench.implementation import Arrays, Metrics, Setup
 from impl_torch import losses
+from impl_torch.device import configure
 from impl_torch.model import Masks, Model
 from impl_torch.optimizer import RMSprop
 
@@ -26,14 +27,9 @@ class TorchSession:
     """See `bench.implementation.Session` for what every method promises."""
 
     def __init__(self, setup: Setup) -> None:
-        if setup.device == "gpu" and not torch.cuda.is_available():
-            raise RuntimeError("this PyTorch sees no CUDA device; use a CUDA build of PyTorch and a visible GPU")
-        torch.set_num_threads(setup.threads)
-        torch.set_float32_matmul_precision("highest")  # TF32 off for products …
-        torch.backends.cudnn.allow_tf32 = False  # … and for convolutions, where PyTorch has it on
+        self.device = configure(setup.device, setup.threads)
         torch.manual_seed(setup.seed)
         self.workload, self.compiled = setup.workload, setup.arm.name == "torch-compile"
-        self.device = torch.device("cuda" if setup.device == "gpu" else "cpu")
         self.dtype = {"float32": torch.float32, "float64": torch.float64}[setup.precision]
         self.model = Model(setup.workload).to(self.device, self.dtype)
         self.optimizer = RMSprop(self.model.parameters(), setup.workload.optimizer)

@@ -4,7 +4,8 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench import record, stats
@@ -63,6 +64,19 @@ def grid(*arms: str, profile: str = "smoke", workloads: Sequence[str] = ("conv_o
     named = [word for name in workloads for word in ("--workload", name)]
     named += [word for name in arms for word in ("--arm", name)]
     return [*named, "--profile", profile, "--data", "synthetic"]
+
+
+@contextmanager
+def every_core_busy() -> Iterator[None]:
+    """Other processes that want every core, for as long as the context lasts."""
+    spin = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(spin) for _ in os.sched_getaffinity(0)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def only_run(folder: Path) -> Path:

@@ -255,3 +255,20 @@ def test_a_later_block_is_begun_only_when_all_of_its_arms_fit_and_a_begun_one_go
     assert plan.affordable(second[1:], cells, 0.0, guess) == second[1:]
     assert plan.affordable(cells, cells, 0.0, guess) == list(cells)  # block 1
     assert plan.affordable(second, cells, None, guess) == second
+
+
+def test_a_budget_without_a_second_block_is_said_beforehand_with_what_would_do():
+    contest = entered()
+    cells = grid(contest)
+    blocks_s = [sum(cell.estimate_s for cell in cells if cell.block == number) for number in (1, 2)]
+    first_of_two = sum(cell.estimate_s for cell in cells if (cell.block, cell.workload) == (2, "conv"))
+    assert plan.too_short(cells, sum(blocks_s) + 11, 10.0) is None
+    assert plan.too_short(cells, None, 10.0) is None
+    one = plan.too_short(cells, 10 + blocks_s[0] + first_of_two + 1, 10.0)
+    assert one is not None
+    assert "holds no second block of conv_only: with one block there is no interval" in one
+    assert f"all need {10 + sum(blocks_s):.0f} s" in one
+    none = plan.too_short(cells, 1.0, 10.0)
+    assert none is not None
+    assert "no second block of conv, conv_only:" in none
+    assert plan.too_short(grid(contest, "smoke"), 1.0, 10.0) is None  # it asks for no verdict

@@ -154,3 +154,19 @@ def test_where_a_cell_spends_its_time_is_told_part_by_part(tmp_path):
         # Beside what was planted each part holds work of its own, a few tens of milliseconds of it; twice as much, and
         # some for a machine that is busy, still tells every part from its neighbours.
         assert planted_ns * 1e-9 <= parts[name] <= 2 * planted_ns * 1e-9 + 0.2, name
+
+
+def test_a_cell_that_was_disturbed_in_most_of_its_rounds_is_measured_again_and_nothing_is_dropped(tmp_path):
+    with harness.every_core_busy():
+        code, output = harness.bench(tmp_path, "run", *harness.grid("fake-10ms"))
+    assert code == 0, output
+    run = harness.only_run(tmp_path)
+    disturbed = harness.by_arm(run)["fake-10ms"]
+    (earlier,) = disturbed.tries
+    assert re.match(r"disturbed in \d+ of \d+ rounds: ", earlier)
+    step = record.phases(disturbed)["train_step"]
+    assert step.mostly_tainted  # the second time too
+    assert len(step.counted_s) == len(step.rounds_s) - step.warmup_rounds
+    report = (run / "report.md").read_text()
+    assert "**Tried again**" in report
+    assert "**Disturbed and counted**" in report

@@ -69,7 +69,7 @@ def _cells(folder: Folder) -> list[str]:
             f"{code(f'bench run --resume {shlex.quote(folder.run.id)}')} measures them."
         )
     return found + _grouped(
-        "**Tried again**: something outside of these cells had ended them before",
+        "**Tried again**: the first try of these cells was killed or disturbed; the second one counts",
         ((cell.id, f"an earlier try was {how}") for cell in folder.everything for how in cell.tries),
     )
 

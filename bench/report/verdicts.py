@@ -140,7 +140,7 @@ def noise_line(contest: Contest, phase: str) -> str | None:
 
 
 def tally(found: Iterable[Comparison]) -> str:
-    """How many pairs have which verdict, those that are no difference by name."""
+    """How many pairs have which verdict, those that are no difference by name unless all are."""
     by_verdict: dict[str, list[Comparison]] = {}
     for each in found:
         by_verdict.setdefault("different" if each.verdict in ("FASTER", "SLOWER") else each.verdict, []).append(each)
@@ -149,7 +149,7 @@ def tally(found: Iterable[Comparison]) -> str:
     for kind in ("SAME", "UNRESOLVED"):
         if kind in by_verdict:
             names = ", ".join(f"{short(each.a.arm)} and {short(each.b.arm)}" for each in by_verdict[kind])
-            parts.append(f"{len(by_verdict[kind])} {kind} ({names})")
+            parts.append(f"{len(by_verdict[kind])} {kind}" + (f" ({names})" if len(by_verdict) > 1 else ""))
     return f"Of {total} pair{'' if total == 1 else 's'}: {'; '.join(parts)}."
 
 
