@@ -125,6 +125,8 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Two step times count as the same when their ratio is proved to lie within 1 ± margin."""
     control: str | None = None
     """The arm entered twice; None: the run has no A/A control."""
+    used_s: float = 0.0
+    """Seconds of the budget that were used when this was written."""
 
 
 class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,6 +181,15 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a round in it is tainted, in words; empty: it is not."""
 
 
+class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A try of a cell that does not count, because something outside of it killed or disturbed it."""
+
+    reason: str
+    """`killed by SIGKILL …` or `disturbed in 20 of 35 rounds: …`."""
+    rounds_s: tuple[float, ...] = ()
+    """Its rounds of `train_step`, as far as there were any."""
+
+
 class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Difference of an energy counter over the rounds of `train_step`."""
 
@@ -231,8 +242,10 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device_process_peak_memory_bytes: int | None = None
     """Most device memory the driver saw this process hold, read between rounds; None where there is no such reading."""
     energy: tuple[Energy, ...] = ()
-    tries: tuple[str, ...] = ()
-    """What something outside of this cell did to an earlier try of it, which does not count: killed or disturbed it."""
+    tries: tuple[Try, ...] = ()
+    """Earlier ones, which do not count."""
+    beside: str | None = None
+    """Why a measurement beside the planned phases is missing although they are whole; None: nothing failed."""
 
     @property
     def contestant(self) -> str:
