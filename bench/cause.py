@@ -4,7 +4,7 @@
   no samples. That fixed cost is launches, Python, one time step after another, and the update of the weights. Kernels
   that a small batch fills less well count into it too, so it is an upper bound.
 - The step of a whole epoch, against the step on batches staged beforehand, tells what data and loop add.
-- The speed of the framework's own matrix product, on the same cores, is the ceiling that arithmetic can reach here.
+- The rate of the framework's own matrix product, on the same cores, is the ceiling that arithmetic can reach here.
 """
 
 import math
@@ -115,7 +115,7 @@ def _ceiling(evidence: Evidence, kind: Kind) -> str:
     words += "framework's own matrix product"
     if kind == "compute-bound" and evidence.achieved_share < LOW_SHARE:
         words += (
-            f": at that speed its arithmetic would take {_time(evidence.flops_per_step / evidence.ceiling_flops)}, so "
+            f": at that rate its arithmetic would take {_time(evidence.flops_per_step / evidence.ceiling_flops)}, so "
             "kernels that move memory or do not fill the machine take the rest"
         )
     return words

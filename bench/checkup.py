@@ -12,7 +12,8 @@ from bench.energy import Meter
 from bench.estimate import Assumptions, memory_bytes
 from bench.record import Window
 
-Verdict = Literal["ok", "may disturb", "disturbs", "not readable here"]
+Verdict = Literal["ok", "remark", "may disturb", "disturbs", "not readable here"]
+"""remark: worth knowing, and no harm to a measurement."""
 NAMED_CORES = 0.02
 """A process with less of a core is not worth a name."""
 SWAP_SHARE = 0.01
@@ -91,7 +92,7 @@ def _frequency(window: Window, cores: Sequence[int], root: Path) -> Check:
     return _by_taint("frequency", found, window, "heat", "let it cool down; see to its fans and its power plan")
 
 
-def of_memory(window: Window) -> list[Check]:
+def of_memory(window: Window, root: Path = Path("/")) -> list[Check]:
     """Whether memory is short, or would be."""
     readings = window.readings
     used_bytes, total_bytes = psutil.swap_memory().used, psutil.virtual_memory().total
@@ -107,11 +108,37 @@ def of_memory(window: Window) -> list[Check]:
         checks.append(_by_taint("memory pressure", found, window, "all tasks", cure))
     else:
         checks.append(Check("memory pressure", "no /proc/pressure/memory (kernel without PSI)", "not readable here"))
-    available = min(readings.get("memory_available_bytes", total_bytes), environment.memory_limit_bytes())
+    free, left = readings.get("memory_available_bytes", total_bytes), _left_in_cgroup_bytes(root)
+    available = free if left is None else min(free, left)
     needed = max(memory_bytes(workload.load(name), Assumptions()) for name in workload.names())
-    found = f"{available / 2**30:.1f} GiB available, a cell takes up to {needed / 2**30:.1f} GiB"
+    where = " under the limit of the control group" if available < free else ""
+    found = f"{available / 2**30:.1f} GiB available{where}, a cell takes up to {needed / 2**30:.1f} GiB"
+    cure = "free memory, or raise the container's limit (--memory)" if where else "free memory"
     enough = available >= needed
-    return [*checks, Check("memory", found, "ok" if enough else "disturbs", "" if enough else "free memory")]
+    return [*checks, Check("memory", found, "ok" if enough else "disturbs", "" if enough else cure)]
+
+
+def _left_in_cgroup_bytes(root: Path) -> int | None:
+    """What the tightest control group still allows; None without a limit. Its idle page cache counts as free."""
+    left = []
+    for controller, limit, usage, cache in (
+        ("", "memory.max", "memory.current", "inactive_file"),
+        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        for folder in environment.cgroup_folders(root, controller):
+            allowed = _number(folder / limit)
+            if allowed is not None:
+                used = (_number(folder / usage) or 0) - _statistic(folder / "memory.stat", cache)
+                left.append(max(0, allowed - max(0, used)))
+    return min(left, default=None)
+
+
+def _statistic(path: Path, name: str) -> int:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(value) for key, _, value in (line.partition(" ") for line in lines) if key == name), 0)
 
 
 def of_energy(meter: Meter) -> Check:
@@ -148,10 +175,24 @@ def of_gpu(handle: Any, window: Window) -> list[Check]:
         checks.append(Check("GPU ECC", "no counter of errors", "not readable here"))
     else:
         found = f"{errors:.0f} uncorrected errors since the driver was loaded; ECC {_on(settings['ecc'])}"
-        ecc: Verdict = "disturbs" if errors else "ok"
-        checks.append(Check("GPU ECC", found, ecc, "restart the machine; have the GPU replaced" if errors else ""))
+        new = any("uncorrected errors" in taint for taint in window.taints)
+        ecc: Verdict = "disturbs" if new else "remark" if errors else "ok"  # old ones slow nothing down
+        cure = "restart the machine; have the GPU replaced" if new else "more of them: have the GPU replaced"
+        checks.append(Check("GPU ECC", found, ecc, cure if errors else ""))
+    checks.append(_power_cap(handle, settings["power_cap_w"]))
     checks.append(_setting("GPU MIG", settings["mig"], False, "measure with MIG off: sudo nvidia-smi -mig 0"))
     return [*checks, _setting("GPU persistence", settings["persistence"], True, "sudo nvidia-smi -pm 1")]
+
+
+def _power_cap(handle: Any, cap_w: float | None) -> Check:
+    default_mw = gpu.ask("nvmlDeviceGetPowerManagementDefaultLimit", handle)
+    if cap_w is None or default_mw is None:
+        return Check("GPU power cap", "this GPU or driver does not say", "not readable here")
+    default_w = default_mw / 1000
+    if cap_w < default_w:
+        found = f"{cap_w:.0f} W, {default_w:.0f} W by default"
+        return Check("GPU power cap", found, "may disturb", f"sudo nvidia-smi -pl {default_w:.0f}")
+    return Check("GPU power cap", f"{cap_w:.0f} W", "ok")
 
 
 def _setting(name: str, value: bool | None, good: bool, cure: str) -> Check:

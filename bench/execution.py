@@ -1,6 +1,7 @@
 """The schedule of one run: parity first, then its cells in order, within the budget."""
 
 import itertools
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from bench import effects, environment, gate, launch, plan, record, runfolder, stats
+from bench import effects, environment, gate, launch, plan, record, runfolder
 from bench.estimate import Assumptions, Estimator
 from bench.gate import Check
 from bench.interpreters import interpreter
@@ -64,6 +65,11 @@ class Execution:
     tried_again: int = 0
 
     @property
+    def left_s(self) -> float | None:
+        """Seconds of the budget that are left; None without one."""
+        return None if self.deadline_s is None else self.deadline_s - time.monotonic()
+
+    @property
     def last_s(self) -> float | None:
         """When a cell that overruns the budget is ended."""
         if self.deadline_s is None or self.run.budget_s is None:
@@ -77,7 +83,8 @@ class Execution:
 
     def update(self, **changes: Any) -> None:
         """Changes the run's record, on disk too."""
-        self.run = msgspec.structs.replace(self.run, **changes)
+        used_s = self.run.used_s if (left_s := self.left_s) is None else (self.run.budget_s or 0.0) - left_s
+        self.run = msgspec.structs.replace(self.run, used_s=used_s, **changes)
         record.write(self.folder / "run.json", self.run)
 
     def add(self, planned: PlannedCell, cell: Cell) -> None:
@@ -89,10 +96,8 @@ class Execution:
             self.failures.pop(pair, None)
         self.measured += cell.wall_s > 0
         self.tried_again += len(cell.tries)
-        step = record.phases(cell).get("train_step") if cell.status == "ok" else None
-        if step is not None:
-            blocks = self.figures.setdefault((cell.workload, cell.arm, cell.label), {})
-            blocks[cell.block] = stats.median(step.counted_s) / step.steps_per_round
+        if (step_s := record.step_s(cell)) is not None:
+            self.figures.setdefault((cell.workload, cell.arm, cell.label), {})[cell.block] = step_s
         self.estimator.add(planned, cell)
 
     @property
@@ -125,15 +130,16 @@ class Execution:
         """Puts a cell's record on disk, once, and shows it."""
         record.write(self.folder / "cells" / f"{cell.id}.json", cell)
         self.add(planned, cell)
+        self.update()  # how much of the budget is used
         self.display.cell(cell)
 
 
 def run_parity(execution: Execution) -> None:
     """Holds every workload and arm that still has cells to measure against the reference; fills `parities`."""
     contest, folder = execution.contest, execution.folder / "parity"
-    missing = [cell for cell in runfolder.missing(execution.folder, execution.run) if cell.workload != CEILING]
-    pairs = dict.fromkeys((cell.workload, cell.arm) for cell in missing)
-    ids = {pair: contest.parity_id(*pair) for pair in pairs if pair[1] not in contest.holes}
+    # Also of pairs whose planned cells are all there: further blocks rest on them.
+    pairs = [(cell.workload, cell.arm) for cell in execution.run.plan if cell.workload != CEILING]
+    ids = {pair: contest.parity_id(*pair) for pair in dict.fromkeys(pairs) if pair[1] not in contest.holes}
     for pair, parity_id in ids.items():
         if (folder / f"{parity_id}.json").exists():
             execution.parities[pair] = record.read(folder / f"{parity_id}.json", Parity)
@@ -150,13 +156,14 @@ def run_parity(execution: Execution) -> None:
 
     until_s = float("inf") if execution.deadline_s is None else execution.deadline_s
     gate.run_all(checks, folder, execution.shared.work, parallel, until_s, done)
+    execution.update()
 
 
 def _check(execution: Execution, workload: str, arm_name: str, parity_id: str, parallel: int) -> Check:
     contest, work = execution.contest, execution.shared.work
     options, arm = contest.options, contest.arms[arm_name]
     threads = max(1, execution.shared.threads // parallel)
-    named = {"head": options.head, "gate": options.gate, "threads": str(threads)}
+    named = {"head": options.head, "gate": options.gate, "threads": str(threads), "parent": str(os.getpid())}
     settings = {name: value for name, value in named.items() if value is not None}
     out = execution.folder / "parity" / f"{parity_id}.json"
     command = execution.setting.parity_command(
@@ -209,20 +216,16 @@ def _further_blocks(execution: Execution) -> list[PlannedCell]:
         for cell in plan.block(execution.contest, profile, name, number, execution.estimator)
         if not execution.hopeless(name, cell.arm)
     ]
-    if cells := plan.affordable(cells, execution.run.plan, _left_s(execution), execution.estimator):
+    if cells := plan.affordable(cells, execution.run.plan, execution.left_s, execution.estimator):
         execution.update(plan=(*execution.run.plan, *cells))
     return cells
-
-
-def _left_s(execution: Execution) -> float | None:
-    return None if execution.deadline_s is None else execution.deadline_s - time.monotonic()
 
 
 def _affordable(execution: Execution, waiting: list[PlannedCell]) -> list[PlannedCell]:
     """What is left to measure once the next block is one that fits, with or without its epochs."""
     if waiting:
         _shorten_block(execution, waiting)
-    return plan.affordable(waiting, execution.run.plan, _left_s(execution), execution.estimator)
+    return plan.affordable(waiting, execution.run.plan, execution.left_s, execution.estimator)
 
 
 def _shorten_block(execution: Execution, waiting: list[PlannedCell]) -> None:
@@ -232,7 +235,8 @@ def _shorten_block(execution: Execution, waiting: list[PlannedCell]) -> None:
         return
     if time.monotonic() >= execution.deadline_s:  # nothing of it will be started
         return
-    needed_s, left_s = sum(map(execution.estimator.wall_s, block)), execution.deadline_s - time.monotonic()
+    needed_s = sum(map(execution.estimator.wall_s, block))
+    left_s = execution.deadline_s - time.monotonic() - _second_block_s(execution, block[0].block)
     if needed_s <= left_s:
         return
     for index, cell in enumerate(waiting):
@@ -241,7 +245,7 @@ def _shorten_block(execution: Execution, waiting: list[PlannedCell]) -> None:
     execution.update(plan=tuple(by_id.get(cell.id, cell) for cell in execution.run.plan))
     execution.note(
         f"block {block[0].block}: epoch and validate are left out of its last {len(block)} cells, estimated at "
-        f"{needed_s:.0f} s with them, {max(0.0, left_s):.0f} s of the budget are left"
+        f"{needed_s:.0f} s with them, {max(0.0, left_s):.0f} s of the budget are left for it"
     )
 
 
@@ -265,10 +269,19 @@ def _epoch_limit_s(execution: Execution, cell: PlannedCell, waiting: list[Planne
     block = [other for other in waiting if other.block == cell.block and other.arm not in execution.contest.holes]
     short_s = {other.id: wall_s(plan.shortened(other, execution.estimator)) for other in (cell, *block)}
     long_s = {other.id: max(0.0, wall_s(other) - short_s[other.id]) for other in (cell, *block)}
-    left_s = max(0.0, execution.deadline_s - time.monotonic() - sum(short_s.values()))
+    reserved_s = sum(short_s.values()) + _second_block_s(execution, cell.block)
+    left_s = max(0.0, execution.deadline_s - time.monotonic() - reserved_s)
     total_s = sum(long_s.values())
     share = long_s[cell.id] / total_s if total_s else 1.0
     return left_s * min(1.0, SLACK * share)
+
+
+def _second_block_s(execution: Execution, number: int) -> float:
+    """What block 1 leaves for the step times of block 2: without them there is no interval."""
+    if number != 1:
+        return 0.0
+    second = [plan.shortened(cell, execution.estimator) for cell in execution.run.plan if cell.block == 2]
+    return sum(map(execution.estimator.wall_s, second))
 
 
 def _run_cell(execution: Execution, cell: PlannedCell, waiting: list[PlannedCell]) -> None:
@@ -307,10 +320,16 @@ def _ended_because(execution: Execution, unmeasured: int) -> str:
         return f"budget spent: {planned - unmeasured} of {planned} planned cells measured"
     if profile.blocks == profile.most_blocks:
         return "all planned cells measured"
+    pairs = {(cell.workload, cell.arm) for cell in execution.run.plan if cell.workload != CEILING}
+    given_up = sorted({arm for name, arm in pairs if execution.hopeless(name, arm)} - set(execution.contest.holes))
+    if not execution.figures:
+        return "no arm could be measured"
     if wide := execution.unsettled():
         most = max(cell.block for cell in execution.run.plan) == profile.most_blocks
         why = f"most blocks measured ({profile.most_blocks})" if most else "budget spent"
         return f"{why}: all planned cells measured, intervals still wide in {', '.join(wide)}"
+    if given_up:
+        return f"every interval of the arms still tried is narrow enough; given up: {', '.join(given_up)}"
     return "every interval is narrow enough"
 
 

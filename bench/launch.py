@@ -29,8 +29,6 @@ THREAD_VARIABLES = (
 LEAST_LIMIT_S = 300.0
 LIMIT_FACTOR = 6.0
 """A cell may take so many times its estimate, and `LEAST_LIMIT_S` at least, before it counts as hanging."""
-TRIES = 2
-"""A cell that something outside of it kills, or disturbs in most of its rounds, is tried once more: it may be over."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +96,19 @@ def measure(
     """Runs the cell's process and makes its record; `until_s` of the monotonic clock ends it with the budget.
 
     A cell leaves epoch and validate out by itself when it finds that they take longer than `epoch_limit_s`. One that
-    was disturbed in most of its rounds is measured again if the caller is `patient` and the budget holds it.
+    something outside of it kills is tried once more, and so is one that was disturbed in most of its rounds if the
+    caller is `patient`; both only if the budget holds it.
     """
-    tries: list[str] = []
-    while True:
-        found, ended = _measure_once(planned, arm, prepared, launch, parity, until_s, epoch_limit_s)
-        again = found.reason if ended.killed_from_outside else None
-        if patient and (until_s is None or time.monotonic() + ended.wall_s < until_s):
-            again = again or _disturbance(found)
-        if again is None or len(tries) + 1 == TRIES:
-            return msgspec.structs.replace(found, tries=tuple(tries))
-        tries.append(again)
+    first, ended = _measure_once(planned, arm, prepared, launch, parity, until_s, epoch_limit_s)
+    killed = first.reason if ended.killed_from_outside else None
+    why = killed or (_disturbance(first) if patient else None)
+    if why is None or (until_s is not None and time.monotonic() + ended.wall_s > until_s):
+        return first
+    second, _ = _measure_once(planned, arm, prepared, launch, parity, until_s, epoch_limit_s)
+    if killed is None and second.status != "ok":
+        return first  # disturbed, and better than nothing
+    step = record.phases(first).get("train_step")
+    return msgspec.structs.replace(second, tries=(record.Try(why, step.rounds_s if step else ()),))
 
 
 def _disturbance(found: Cell) -> str | None:
@@ -161,7 +161,7 @@ def _measure_once(
     # A process that died could not watch for itself; one that lived did so, round by round.
     during = observed.watch if (observed := cell.observed(out)) else (machine.window(before, ended_at, started_s),)
     watch = (machine.window(looked, before, started_s), *during, machine.window(ended_at, machine.read(), started_s))
-    status, reason, measured = _judge(planned, ended, out, observed, limit_s, budget_first)
+    status, reason, measured, beside = _judge(planned, ended, out, observed, limit_s, budget_first)
     spans = observed.ledger if observed else ()
     told_s = spans[-1].end_s if spans else 0.0
     return _cell(
@@ -172,7 +172,7 @@ def _measure_once(
         reason=reason,
         started=started,
         wall_s=ended.wall_s,
-        output_tail="" if status == "ok" else process.tail(output),
+        output_tail="" if status == "ok" and beside is None else process.tail(output),
         parity=parity,
         curve=cell.curve(out),
         observed=observed,
@@ -181,6 +181,7 @@ def _measure_once(
         watch=watch,
         environment=stated,
         pytest_benchmark=measured,
+        beside=beside,
     ), ended
 
 
@@ -220,28 +221,30 @@ def _request(
 
 def _judge(
     planned: PlannedCell, ended: process.Ended, out: Path, observed: Observed | None, limit_s: float, budget_first: bool
-) -> tuple[record.Status, str | None, dict[str, Any]]:
-    """Status and reason of a cell whose process has ended, and what pytest-benchmark wrote of it."""
+) -> tuple[record.Status, str | None, dict[str, Any], str | None]:
+    """Status and reason of a cell whose process has ended, what pytest-benchmark wrote, what failed beside the plan."""
     measured = cell.measured(out)
     phase_file = out / cell.PHASE_FILE
     where = f"during {phase_file.read_text()}" if phase_file.exists() else "before its first phase"
     if ended.killed and budget_first:
-        return "hole", f"budget spent {where}, after {ended.wall_s:.0f} s", measured
+        return "hole", f"budget spent {where}, after {ended.wall_s:.0f} s", measured, None
     if ended.killed:
-        return "failed", f"timed out {where}: not done after {limit_s:.0f} s", measured
+        return "failed", f"timed out {where}: not done after {limit_s:.0f} s", measured, None
     name = process.signal_name(ended.returncode)
     if name is not None:
         hint = " (most often the kernel, out of memory)" if name == "SIGKILL" else ""
-        return "failed", f"killed by {name}{hint} {where}", measured
-    done = {entry["extra_info"].get("phase") for entry in measured.get("benchmarks", ())}
-    if ended.returncode == 0 and observed is not None and observed.failure is None:
+        return "failed", f"killed by {name}{hint} {where}", measured, None
+    done = {entry["extra_info"].get("phase") for entry in measured.get("benchmarks", ())} - set(cell.EXTRAS)
+    failure = observed.failure if observed is not None else None
+    beside = failure if failure is not None and failure.startswith(tuple(f"{name}: " for name in cell.EXTRAS)) else None
+    if observed is not None and (ended.returncode == 0 or beside) and failure == beside:
         wanted = planned.phases if observed.skipped is None else SHORT
-        if done - set(cell.EXTRAS) == set(wanted):
-            return "ok", None, measured
-    if observed is not None and observed.failure is not None:
-        return "failed", observed.failure, measured
+        if done == set(wanted):
+            return "ok", None, measured, beside
+    if failure is not None:
+        return "failed", failure, measured, None
     how = f"ended with exit code {ended.returncode} {where}: {process.last_word(out / 'output.log')}"
-    return "failed", how, measured
+    return "failed", how, measured, None
 
 
 def _cell(
@@ -262,6 +265,7 @@ def _cell(
     watch: tuple[record.Window, ...] = (),
     environment: dict[str, str] | None = None,
     pytest_benchmark: dict[str, Any] | None = None,
+    beside: str | None = None,
 ) -> Cell:
     return Cell(
         schema=record.SCHEMA,
@@ -291,4 +295,5 @@ def _cell(
         watch=watch,
         device_process_peak_memory_bytes=observed.device_process_peak_memory_bytes if observed else None,
         energy=observed.energy if observed else (),
+        beside=beside,
     )

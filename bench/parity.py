@@ -9,7 +9,6 @@ own dropout masks. In float64, where rounding hides nothing: the same and every 
 
 import argparse
 import dataclasses
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -225,9 +224,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--gate", choices=get_args(Gate))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--full", action="store_true", help="float64 over all time steps of a recurrent workload too")
+    parser.add_argument("--parent", type=int, help="process to die with")
     parser.add_argument("--out", type=Path, required=True, help="file of the parity record, named after its id")
     options = parser.parse_args(arguments)
-    die_with_parent(os.getppid())
+    if options.parent is not None:
+        die_with_parent(options.parent)
     started = time.perf_counter()
     try:
         workload = load(options.workload).with_settings(head=options.head, gate=options.gate)

@@ -3,6 +3,7 @@
 Linux only: process file descriptors and the parent-death signal.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -42,8 +43,6 @@ class Ended:
     killed: bool
     """By this module, because its time was up."""
     wall_s: float
-    cpu_s: float
-    """User and system time of the child and of every descendant it waited for."""
     peak_memory_bytes: int | None
     """Most memory it held resident; None where that cannot be told from what this process held when it was started."""
 
@@ -83,12 +82,13 @@ def start(
 
 def _bound(pid: int, data_limit_bytes: int | None) -> None:
     """Limits what the child may allocate, and has the kernel choose it first when memory runs out all the same."""
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it has ended already; whoever collects it will say how
         if data_limit_bytes is not None:
-            resource.prlimit(pid, resource.RLIMIT_DATA, (data_limit_bytes, data_limit_bytes))
+            _, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
+            limit = data_limit_bytes if hard == resource.RLIM_INFINITY else min(data_limit_bytes, hard)
+            resource.prlimit(pid, resource.RLIMIT_DATA, (limit, limit))
+    with contextlib.suppress(OSError):  # a kernel that will not be told chooses by size: the cell again, most often
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
-    except (ProcessLookupError, FileNotFoundError):
-        return  # it has ended already; whoever collects it will say how
 
 
 def first_ended(children: Sequence[Child], until_s: float) -> Child | None:
@@ -127,9 +127,7 @@ def end(child: Child) -> Ended:
     # Until its exec, a child counts the memory of the process it was forked from.
     own_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     peak_bytes = usage.ru_maxrss * 1024
-    return Ended(
-        returncode, running, wall_s, usage.ru_utime + usage.ru_stime, peak_bytes if peak_bytes > own_bytes else None
-    )
+    return Ended(returncode, running, wall_s, peak_bytes if peak_bytes > own_bytes else None)
 
 
 def run(

@@ -1,7 +1,7 @@
 """What `bench run` shows while it works: one line for each thing done and, on a terminal, a bar for the rest."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench import effects, stats
-from bench.record import Cell, Parity, Run, contestant, phases
+from bench.record import Cell, Parity, Run, contestant, step_s
 
 MARKS = {"ok": "[green]ok[/]", "failed": "[red]failed[/]", "hole": "[yellow]hole[/]"}
 
@@ -99,7 +99,10 @@ def step_times(run: Run, cells: Sequence[Cell]) -> Table:
             pair: [cell for cell in cells if (cell.workload, cell.arm, cell.label) == (workload, *pair)]
             for pair in planned
         }
-        figures = {pair: blocks for pair in planned if (blocks := _by_block(mine[pair]))}
+        measured = {pair: {cell.block: step_s(cell) for cell in mine[pair]} for pair in planned}
+        figures = {
+            pair: known for pair, by in measured.items() if (known := {b: s for b, s in by.items() if s is not None})
+        }
         middles_s = {pair: stats.median(list(blocks.values())) for pair, blocks in figures.items()}
         fastest = min((pair for pair in figures if not pair[1]), key=lambda pair: middles_s[pair], default=None)
         table.add_row(f"[bold]{escape(workload)}[/]")
@@ -117,12 +120,6 @@ def step_times(run: Run, cells: Sequence[Cell]) -> Table:
             table.add_row(first, f"{middles_s[pair] * 1e3:.3f}", *judged)
         table.add_section()
     return table
-
-
-def _by_block(cells: Iterable[Cell]) -> dict[int, float]:
-    """Median step time by block."""
-    steps = ((cell.block, phases(cell).get("train_step")) for cell in cells if cell.status == "ok")
-    return {block: stats.median(step.counted_s) / step.steps_per_round for block, step in steps if step is not None}
 
 
 def _ratio(found: effects.Effect) -> str:

@@ -331,6 +331,12 @@ def phases(cell: Cell) -> dict[str, Phase]:
     return found
 
 
+def step_s(cell: Cell) -> float | None:
+    """The cell's figure: the median step time of its counted rounds; None for a cell without one."""
+    step = phases(cell).get("train_step") if cell.status == "ok" else None
+    return None if step is None else stats.median(step.counted_s) / step.steps_per_round
+
+
 def _warmup_rounds(
     cell: Cell, extra: dict[str, Any], rounds_s: tuple[float, ...], disturbed: tuple[tuple[str, ...], ...]
 ) -> int:

@@ -17,7 +17,9 @@ from bench.data import fetch
 from bench.errors import UsageError
 
 CACHE_SPACE_BYTES = 1_000_000_000  # prepared data and compile caches of one run, with room to spare
-SAME = ("code_digest", "interpreters", "cpu", "cpu_budget", "gpus")
+SAME = (
+    "code_digest", "interpreters", "cpu", "cpu_budget", "memory_bytes", "kernel", "cpu_governor", "cpu_boost", "gpus",
+)  # fmt: skip
 """What of the environment must not change within a run."""
 RESULT_SPACE_BYTES = 50_000_000  # a quick run is about 5 MB; figures and another run's worth of room
 
@@ -100,7 +102,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def missing(folder: Path, run: record.Run) -> tuple[record.PlannedCell, ...]:
     """The planned cells without a file, in the order of the plan; what a killed runner half wrote is swept away."""
-    for left in folder.glob("*/.*.json.*"):
+    for left in [*folder.glob(".*"), *folder.glob("*/.*")]:
         left.unlink()
     return tuple(cell for cell in run.plan if not (folder / "cells" / f"{cell.id}.json").exists())
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,13 +18,12 @@ from typing import Any
 from rich.console import Console
 
 from bench import environment, execution, gate, gpu, interpreters, launch, plan, prepare, record, runfolder
-from bench.errors import MachineError
 from bench.estimate import Estimator
 from bench.execution import Execution, Setting
 from bench.plan import Contest, Options
 from bench.profiles import Profile
 from bench.progress import Display, step_times
-from bench.record import Cell, Parity, Run
+from bench.record import Cell, Run
 
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -44,7 +43,12 @@ def planned(options: Options, setting: Setting) -> tuple[Contest, Estimator, tup
     parity_s = plan.parity_total_s(ready, parallel, setting.assumptions.parity_s)
     budget_s = plan.budget_s(options, profile)
     cells, note = plan.fit(cells, budget_s, parity_s, estimator)
-    notes = (note, plan.too_short(cells, budget_s, parity_s))
+    replaced = options.control if options.control in ready.holes else None
+    notes = (
+        note,
+        plan.too_short(cells, budget_s, parity_s),
+        replaced and f"--control {replaced} cannot run here: the control is {ready.control or 'missing'}",
+    )
     return ready, estimator, cells, [note for note in notes if note]
 
 
@@ -97,15 +101,18 @@ def resume(folder: Path, stored: Run, options: Options, console: Console, settin
     runfolder.check_writable(folder)
     ready = _resolve(options)
     with runfolder.locked(folder), interruptible(), Display(console) as display:
+        if stored.finished is not None and not runfolder.missing(folder, stored):
+            cells = [record.read(folder / "cells" / f"{cell.id}.json", Cell) for cell in stored.plan]
+            display.say(f"run {stored.id} is finished, nothing of it is missing; writing the report")
+            return _report(stored, cells, folder, display)
         work = runfolder.work_folder(stored.id)
         prepared, workloads = prepare.prepare(ready, work, display)
         runfolder.check_same(stored, workloads, _environment(ready))
         estimator = _estimator(ready, setting.profiles[options.profile], environment.cpu_budget(), setting)
-        cells = [record.read(path, Cell) for path in sorted((folder / "cells").glob("*.json"))]
-        parities = [record.read(path, Parity) for path in sorted((folder / "parity").glob("*.json"))]
-        used_s = sum(cell.wall_s for cell in cells) + sum(parity.wall_s for parity in parities)
-        display.say(f"run {stored.id}: {len(cells)} of {len(stored.plan)} cells are there, measuring the others")
-        return _execute(stored, folder, ready, work, prepared, estimator, setting, display, used_s=used_s)
+        missing = runfolder.missing(folder, stored)
+        there = len(stored.plan) - len(missing)
+        display.say(f"run {stored.id}: {there} of {len(stored.plan)} cells are there, measuring the others")
+        return _execute(stored, folder, ready, work, prepared, estimator, setting, display, used_s=stored.used_s)
 
 
 @contextmanager
@@ -198,9 +205,7 @@ def _execute(
         execution.run_cells(under_way)
         cells = execution.finish(under_way)
         display.say(f"{under_way.run.ended_because}; writing the report")
-        from bench import report  # pandas and matplotlib, loaded only after everything is measured
-
-        report.build(folder)
+        return _report(under_way.run, cells, folder, display)
     except KeyboardInterrupt:
         under_way.update(ended_because="interrupted")
         display.say(f"interrupted; everything measured is kept. Resume with: bench run --resume {folder}")
@@ -208,12 +213,20 @@ def _execute(
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise MachineError(
-            f"{folder}: results cannot be written any more ({error.strerror}); everything measured before is kept: "
-            f"free some space and go on with: bench run --resume {folder}"
-        ) from error
+        display.say(
+            f"interrupted: {folder}: results cannot be written any more ({error.strerror}); everything measured before "
+            f"is kept. Free some space and go on with: bench run --resume {folder}"
+        )
+        return INTERRUPTED
     finally:
         os.sched_setaffinity(0, allowed)
-    display.table(step_times(under_way.run, cells))
+
+
+def _report(stored: Run, cells: Sequence[Cell], folder: Path, display: Display) -> int:
+    """Writes the report of a finished run and shows its table; the exit code."""
+    from bench import report  # pandas and matplotlib, loaded only after everything is measured
+
+    report.build(folder)
+    display.table(step_times(stored, cells))
     display.say(f"report: {folder / 'report.md'}")
     return int(any(cell.status == "failed" for cell in cells))

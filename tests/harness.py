@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import record, stats
+from bench import record
 
 FAKES = Path(__file__).resolve().parent / "fakes"
 ROOT = FAKES.parent.parent
@@ -101,8 +101,8 @@ def control_steps(run: Path) -> tuple[dict[int, float], dict[int, float]]:
     steps: dict[str, dict[int, float]] = {record.CONTROL: {}, "": {}}
     control = stored(run).control
     for cell in cells(run).values():
-        if (cell.arm, cell.status) == (control, "ok") and cell.block:
-            steps[cell.label][cell.block] = stats.median(record.phases(cell)["train_step"].counted_s)
+        if cell.arm == control and cell.block and (step_s := record.step_s(cell)) is not None:
+            steps[cell.label][cell.block] = step_s
     return steps[record.CONTROL], steps[""]
 
 

@@ -33,8 +33,12 @@ class Life:
         self.draw, self.busy = draw, busy
         self.now_s = 0.0
         self.spans: list[record.Span] = []
-        self.windows = [record.Window(-0.25, 0.0, {"foreign_cores": 0.01})]
+        self.windows = [record.Window(-WINDOW_S, 0.0, self.readings(0.01))]
         self.phases: list[dict[str, Any]] = []
+
+    def readings(self, foreign_cores: float) -> dict[str, float]:
+        """Of a processor that cools down and warms up again."""
+        return {"foreign_cores": foreign_cores, "frequency_hz": 3.4e9 - 2e7 * (round(10 * self.now_s) % 16)}
 
     def span(self, name: str, seconds: float) -> None:
         self.spans.append(record.Span(name, self.now_s, self.now_s + seconds))
@@ -52,7 +56,7 @@ class Life:
                 rounds_s.append(waiting.pop(0) * burst * self.draw.lognormvariate(0, 0.02))
                 starts_s.append(self.now_s)
                 self.now_s += rounds_s[-1] + 0.0002
-            self.windows.append(record.Window(opened_s, self.now_s, {"foreign_cores": 0.0}, taints))
+            self.windows.append(record.Window(opened_s, self.now_s, self.readings(0.0), taints))
         self.spans.append(record.Span(span, begin_s, self.now_s))
         extra = {"phase": phase, "steps_per_round": steps, "samples_per_round": samples, "starts_s": starts_s}
         self.phases.append({"extra_info": extra, "stats": {"data": rounds_s}})
@@ -101,6 +105,8 @@ def make_cell(
         life.rounds("small_step", "checks", [small_s] * 10, 1, batch // SMALL)
     life.span("suite", 0.15)
     life.span("teardown", 0.22)
+    ended_s, taints = life.now_s + 0.01, (BUSY.format(0.4),) if busy and planned.block == 2 else ()
+    life.windows.append(record.Window(ended_s, ended_s + WINDOW_S, life.readings(0.0), taints))
     energy = record.Energy(counter or "RAPL", None, None, None, "no RAPL here (virtual machine?)")
     if counter and "train_step" in planned.phases:
         energy = record.Energy(counter, 38.0 * stepping_s, stepping_s, rounds + 3)
@@ -121,7 +127,7 @@ def make_cell(
         output_tail="",
         parity=f"{planned.workload}.{arm}.cpu",
         started="2026-01-05T09:31:00Z",
-        wall_s=life.now_s + 0.01,
+        wall_s=ended_s,
         curve=tuple(make_point(draw, spec.metrics, epoch, step_s * steps) for epoch in numbers),
         peak_memory_bytes=round(700e6 * ARMS[arm]),
         device_peak_memory_bytes=None,

@@ -17,7 +17,8 @@ from bench import record, workload
 from bench.data.windows import DataFile, Source
 
 NEW_IN_2 = {
-    "label", "ledger", "watch", "device_process_peak_memory_bytes", "energy", "tries", "margin", "control", "starts_s"
+    "label", "ledger", "watch", "device_process_peak_memory_bytes", "energy", "tries", "margin", "control", "starts_s",
+    "beside", "used_s",
 }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Machine:
     burst_cells: float = 0.01
     """Share of the cells of which every round does."""
     drift: float = 0.03 / 18
-    """From cell to cell, of the speed at first: 3 % over six blocks of three contestants, and on like that, so that a
+    """From cell to cell, of the rate at first: 3 % over six blocks of three contestants, and on like that, so that a
     run has seen at least these 3 % whenever it stops."""
 
     def figures(self, draw: np.random.Generator, begun: int, cells: int) -> list[float]:

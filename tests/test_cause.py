@@ -82,7 +82,7 @@ def test_what_was_not_measured_is_said_and_not_made_up():
 def test_a_low_share_of_the_ceiling_is_not_passed_off_as_arithmetic():
     low, high = planted(0.01, 0.39), planted(0.01, 0.14)  # 5 and 13.3 GFLOP/s of 100
     assert low.achieved_share == near(0.05)
-    assert "at that speed its arithmetic would take 20 ms, so kernels that move memory" in cause(low).sentence
+    assert "at that rate its arithmetic would take 20 ms, so kernels that move memory" in cause(low).sentence
     assert "arithmetic" not in cause(high).sentence
 
 
@@ -113,5 +113,5 @@ def test_sentences_have_units_that_fit_and_no_exponents(scale):
     assert not re.search(r"\de[+-]\d", sentence)
 
 
-def test_a_ceiling_that_is_no_speed_gives_no_share():
+def test_a_ceiling_that_is_no_rate_gives_no_share():
     assert planted(0.01, 0.09, ceiling_flops=0.0).achieved_share is None

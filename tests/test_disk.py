@@ -57,9 +57,9 @@ def test_a_disk_that_becomes_full_ends_the_run_in_one_line_and_resume_completes_
     with pytest.raises(OSError, match="No space left"):
         fill(filler)
     output, _ = process.communicate(timeout=120)  # the hanging cell is timed out, its record finds no room
-    assert process.returncode == 3, output
+    assert process.returncode == 130, output
     last = output.strip().splitlines()[-1]
-    assert last.startswith(f"bench: {run}: results cannot be written any more (No space left on device)")
+    assert last.startswith(f"interrupted: {run}: results cannot be written any more (No space left on device)")
     assert f"bench run --resume {run}" in last
     assert "Traceback" not in output
     assert {path: path.read_bytes() for path in before} == before

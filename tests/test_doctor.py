@@ -106,6 +106,24 @@ def test_swap_that_lies_still_may_disturb_and_too_little_memory_does(monkeypatch
     assert checks["memory"].verdict == "disturbs"
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_memory_that_others_use_in_the_control_group_is_not_available(tmp_path, no_swap, version):
+    folder = "sys/fs/cgroup/memory/box" if version == 1 else "sys/fs/cgroup/box"
+    limit, usage = ("limit_in_bytes", "usage_in_bytes") if version == 1 else ("max", "current")
+    put(tmp_path, "proc/self/cgroup", "3:memory:/box\n" if version == 1 else "0::/box\n")
+    put(tmp_path, f"{folder}/memory.{limit}", f"{12 * 2**30}\n")
+    put(tmp_path, f"{folder}/memory.{usage}", f"{12 * 2**30 - 2**28}\n")
+    cached = f"{'total_' if version == 1 else ''}inactive_file"
+    put(tmp_path, f"{folder}/memory.stat", f"anon 5\n{cached} {2**28}\n")
+    check = by_name(checkup.of_memory(watched(), tmp_path))["memory"]
+    assert check.found.startswith("0.5 GiB available under the limit of the control group, a cell takes up to ")
+    assert check.verdict == "disturbs"
+    assert "--memory" in check.cure
+    put(tmp_path, f"{folder}/memory.{usage}", f"{2**30}\n")
+    check = by_name(checkup.of_memory(watched(), tmp_path))["memory"]
+    assert (check.verdict, check.cure) == ("ok", "")
+
+
 def test_energy_that_cannot_be_read_has_its_cure_apart(tmp_path):
     check = checkup.of_energy(Meter("cpu", tmp_path))
     assert check.verdict == "not readable here"
@@ -121,7 +139,7 @@ def gpu_checks(tmp_path, monkeypatch, one):
 
 
 def test_a_calm_gpu_is_well(tmp_path, monkeypatch):
-    checks = gpu_checks(tmp_path, monkeypatch, board())
+    checks = gpu_checks(tmp_path, monkeypatch, board(PowerManagementDefaultLimit=700_000))
     assert {check.verdict for check in checks.values()} == {"ok"}
     assert checks["GPU clock"].found == "1980 MHz, 120 W, 41 °C"
 
@@ -130,7 +148,8 @@ def test_all_that_can_be_wrong_with_a_gpu_is_found_and_has_a_cure(tmp_path, monk
     bad = board(
         ComputeRunningProcesses=[process(os.getppid())],
         CurrentClocksEventReasons=pynvml.nvmlClocksEventReasonHwThermalSlowdown,
-        TotalEccErrors=3,
+        EnforcedPowerLimit=450_000,
+        PowerManagementDefaultLimit=700_000,
         MigMode=[1, 1],
         PersistenceMode=0,
     )
@@ -139,12 +158,26 @@ def test_all_that_can_be_wrong_with_a_gpu_is_found_and_has_a_cure(tmp_path, monk
     assert verdicts == {
         "GPU processes": "disturbs",
         "GPU clock": "disturbs",
-        "GPU ECC": "disturbs",
+        "GPU ECC": "ok",
+        "GPU power cap": "may disturb",
         "GPU MIG": "may disturb",
         "GPU persistence": "may disturb",
     }
-    assert all(check.cure for check in checks.values())
+    assert all(check.cure for check in checks.values() if check.verdict != "ok")
     assert "temperature (hardware)" in checks["GPU clock"].found
+    assert checks["GPU power cap"].found == "450 W, 700 W by default"
+    assert checks["GPU power cap"].cure == "sudo nvidia-smi -pl 700"
+
+
+def test_old_errors_of_the_gpus_memory_are_a_remark_and_only_new_ones_disturb(tmp_path, monkeypatch):
+    one = board(TotalEccErrors=3)
+    old = gpu_checks(tmp_path, monkeypatch, one)["GPU ECC"]
+    assert (old.verdict, old.found) == ("remark", "3 uncorrected errors since the driver was loaded; ECC on")
+    machine = Sentinel((0,), "gpu", lambda: 0.0, tmp_path)
+    before = machine.read()
+    one["nvmlDeviceGetTotalEccErrors"] = 4
+    window = machine.window(before, machine.read(), before.at_s)
+    assert by_name(checkup.of_gpu(one, window))["GPU ECC"].verdict == "disturbs"
 
 
 def test_a_gpu_that_tells_nothing_is_not_called_well(tmp_path, monkeypatch):

@@ -180,9 +180,11 @@ def test_epoch_and_validate_are_left_out_of_whole_workloads_dearest_first_until_
     guess = estimator(contest)
     cells = plan.grid(contest, PROFILES["quick"], guess)
     first_s = sum(cell.estimate_s for cell in cells if cell.block <= 1)
-    roomy, silent = plan.fit(cells, 2 * first_s, 0.0, guess)
+    second_s = sum(guess.wall_s(plan.shortened(cell, guess)) for cell in cells if cell.block == 2)
+    roomy, silent = plan.fit(cells, first_s + second_s + 1, 0.0, guess)
     assert (roomy, silent) == (cells, None)
-    some, note = plan.fit(cells, first_s, 1.0, guess)
+    # Block 1 would fit, but not the step times of block 2, without which there is no interval.
+    some, note = plan.fit(cells, first_s + second_s - 1, 0.0, guess)
     arms = [cell for cell in some if cell.block == 1 and not cell.label]
     phases = {name: {cell.phases for cell in arms if cell.workload == name} for name in WORKLOADS}
     assert phases == {"conv": {SHORT}, "conv_only": {FULL}}  # conv has the most operations

@@ -77,7 +77,23 @@ def test_disturbed_rounds_are_told_at_the_top_and_listed_cell_by_cell(tmp_path: 
     found = rows(folder / "measurements.csv")
     tainted = [r for r in found if r["tainted"] == "1"]
     assert f"**Disturbed**: while {len(tainted)} of {len(found)} rounds ran, something else" in page
-    mostly = "**Disturbed and counted**: most rounds of these were disturbed, so that all of them count:"
+    counting = [r for r in tainted if r["counted"] == "1"]
+    assert {r["phase"] for r in counting} > {"train_step", "first_step"}, "or nothing is shown of phases of one round"
+    again = sum(
+        len(entry["stats"]["data"])
+        for cell in cells(folder, "*.json")
+        for number, entry in enumerate(
+            entry for entry in cell.pytest_benchmark["benchmarks"] if entry["extra_info"]["phase"] == "train_step"
+        )
+        if number > 0
+    )
+    assert 0 < again < len(tainted)
+    left_out = len(tainted) - len(counting)
+    assert (
+        f"{left_out} of them do not count; {len(counting)} of them count, because most of the phase "
+        f"was disturbed (the next notice); {again} rounds of train_step were measured again:"
+    ) in page.replace("\\", "")
+    mostly = "**Disturbed and counted**: most rounds of these were disturbed, so that disturbed ones count too:"
     assert re.search(rf"{re.escape(mostly)}\n(?:.*\n)*?  - conv, keras-jax: .*train_step in block 4", page)
     listed = next(table for table in tables(page) if table[0][:3] == ["cell", "phase", "by"])
     assert {(*row[:2], *row[3:5]) for row in listed[1:]} == {
@@ -91,8 +107,71 @@ def test_disturbed_rounds_are_told_at_the_top_and_listed_cell_by_cell(tmp_path: 
     }
 
 
-def test_an_undisturbed_run_says_nothing_of_disturbances(run: Path) -> None:
-    assert "isturb" not in report(run)
+def test_rounds_that_count_although_disturbed_are_not_said_to_be_left_out_or_measured_again(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5)
+    (cell,) = cells(folder, "conv.torch-eager.cpu.b1.json")
+    begin_s = record.phases(cell)["epoch"].starts_s[0]
+    window = record.Window(begin_s + 1e-3, begin_s + 2e-3, {}, ("12 pages were swapped",))
+    edit(folder / "cells" / f"{cell.id}.json", watch=(*cell.watch, window))
+    top = report(folder).partition("## In words")[0]
+    assert "they are marked. 1 of them counts, because most of the phase was disturbed (the next notice):\n" in top
+    assert "measured again" not in top
+    edit(folder / "cells" / f"{cell.id}.json", status="failed", reason="killed by SIGSEGV")
+    top = report(folder).partition("## In words")[0]
+    assert "they are marked. 1 of them does not count:\n" in top, "nothing of a failed cell does"
+    assert "**Disturbed and counted**" not in top
+
+
+def test_an_undisturbed_run_says_so_below_and_nothing_above(run: Path) -> None:
+    page = report(run)
+    assert "No round was disturbed." in section(page, "## Disturbances")
+    assert page.count("isturb") == 2
+
+
+def test_what_went_on_before_and_after_cells_is_told_and_listed(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5)
+    for cell, place, pages in (("torch-eager", 0, 12), ("torch-eager", -1, 40), ("keras-jax", -1, 15)):
+        path = folder / "cells" / f"conv.{cell}.cpu.b1.json"
+        watch = list(record.read(path, record.Cell).watch)
+        watch[place] = msgspec.structs.replace(watch[place], taints=(f"{pages} pages were swapped",))
+        edit(path, watch=tuple(watch))
+    page = report(folder)
+    assert (
+        "- **Before or after a cell**: something else was going on before 1 and after 2 of 2 cells, when none of their "
+        "rounds ran: 12 to 40 pages were swapped.\n"
+    ) in page.partition("## In words")[0]
+    assert "**Disturbed**" not in page, "no round is concerned"
+    listed = next(table for table in tables(section(page, "## Disturbances")) if table[0] == ["cell", "when", "by"])
+    assert listed[1:] == [
+        ["conv.torch-eager.cpu.b1", "before", "12 pages were swapped"],
+        ["conv.torch-eager.cpu.b1", "after", "40 pages were swapped"],
+        ["conv.keras-jax.cpu.b1", "after", "15 pages were swapped"],
+    ]
+
+
+def test_frequencies_of_each_arm_are_shown_where_they_could_be_read(run: Path, tmp_path: Path) -> None:
+    shown = column(tables(section(report(run), "## Disturbances"))[0], "processor GHz")
+    for arm in ARMS:
+        seen = [w.readings["frequency_hz"] / 1e9 for cell in cells(run, f"conv.{arm}.*") for w in cell.watch]
+        assert min(seen) < max(seen)
+        assert shown[arm] == f"{min(seen):.2f} to {max(seen):.2f}"
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5)
+    for cell in cells(folder, "*.json"):
+        watch = tuple(msgspec.structs.replace(window, readings={}) for window in cell.watch)
+        edit(folder / "cells" / f"{cell.id}.json", watch=watch)
+    assert section(report(folder), "## Disturbances").endswith("Not readable here: frequency of the processor.\n")
+
+
+def test_clock_heat_and_power_of_a_gpu_are_shown(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS[:1], blocks=1, rounds=5)
+    (cell,) = cells(folder, "*.json")
+    hot = ({"gpu_clock_hz": 1.98e9, "gpu_temperature_c": 41.0}, {"gpu_clock_hz": 1.41e9, "gpu_temperature_c": 83.0})
+    watch = tuple(record.Window(number, number + 1, readings) for number, readings in enumerate(hot))
+    edit(folder / "cells" / f"{cell.id}.json", device="gpu", watch=watch)
+    page = section(report(folder), "## Disturbances")
+    (found,) = tables(page)
+    assert found == [["arm", "GPU MHz", "GPU °C"], ["torch-eager", "1,410 to 1,980", "41.0 to 83.0"]]
+    assert "Not readable here: frequency of the processor, power of the GPU." in page
 
 
 def test_reasons_that_differ_in_their_figures_only_are_told_as_one() -> None:
@@ -166,10 +245,49 @@ def test_a_failed_ceiling_is_told_and_leaves_the_share_out(tmp_path: Path) -> No
     assert column(found, "share")["keras-jax"].endswith(" %")
 
 
-def test_how_earlier_tries_of_a_cell_ended_is_told(tmp_path: Path) -> None:
+def test_how_earlier_tries_of_a_cell_ended_and_what_they_measured_is_told(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5)
-    edit(folder / "cells" / "conv.torch-eager.cpu.b1.json", tries=("killed by SIGKILL",))
-    assert "  - conv.torch-eager.cpu.b1: an earlier try was killed by SIGKILL" in report(folder)
+    killed, disturbed = "killed by SIGKILL during train_step", "disturbed in 2 of 3 rounds: 40 pages were swapped"
+    edit(folder / "cells" / "conv.torch-eager.cpu.b1.json", tries=(record.Try(killed),))
+    rounds_s = (0.0401, 0.0403, 0.0402)
+    edit(folder / "cells" / "conv.keras-jax.cpu.b1.json", tries=(record.Try(disturbed, rounds_s),))
+    top = report(folder).partition("## In words")[0]
+    assert "**Tried again**: the first try of these cells was killed or disturbed and does not count:\n" in top
+    assert f"  - conv.torch-eager.cpu.b1: an earlier try was {killed}\n" in top.replace("\\", "")
+    (cell,) = cells(folder, "conv.keras-jax.cpu.b1.json")
+    counts_s = record.step_s(cell)
+    assert counts_s is not None
+    assert (
+        f"  - conv.keras-jax.cpu.b1: an earlier try was {disturbed}; 3 rounds of it are kept in the record, with a "
+        f"median step time of 40.2 ms, {counts_s * 1e3:.1f} ms in the one that counts\n"
+    ) in top.replace("\\", "")
+
+
+def test_rounds_of_earlier_tries_are_rows_that_enter_no_figure(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5)
+    in_words = section(report(folder), "## In words")
+    before = rows(folder / "measurements.csv")
+    name = "conv.torch-eager.cpu.b1"
+    edit(folder / "cells" / f"{name}.json", tries=(record.Try("killed by SIGKILL", (9.0, 8.0)),))
+    assert section(report(folder), "## In words") == in_words
+    after = rows(folder / "measurements.csv")
+    assert [row for row in after if row["status"] != "earlier try"] == before
+    earlier = [row for row in after if row["status"] == "earlier try"]
+    assert [(r["cell"], r["phase"], r["round"], float(r["seconds"]), r["counted"], r["reason"]) for r in earlier] == [
+        (name, "train_step", "1", 9.0, "0", "killed by SIGKILL"),
+        (name, "train_step", "2", 8.0, "0", "killed by SIGKILL"),
+    ]
+    assert {(r["step_time_s"], r["samples"]) for r in earlier} == {("9.0", "128"), ("8.0", "128")}
+    assert {(r["start_s"], r["warmup"], r["tainted"]) for r in earlier} == {("", "", "")}, "these are not recorded"
+
+
+def test_a_measurement_that_is_missing_beside_a_whole_cell_is_told(run: Path, tmp_path: Path) -> None:
+    assert "**Beside the planned phases**" not in report(run)
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5)
+    why = "small_step: RuntimeError: no such shape"
+    edit(folder / "cells" / "conv.torch-eager.cpu.b1.json", beside=why)
+    top = report(folder).partition("## In words")[0].replace("\\", "")
+    assert re.search(rf"\*\*Beside the planned phases\*\* .*:\n  - conv.torch-eager.cpu.b1: {why}\n", top)
 
 
 def test_a_run_of_schema_1_is_reported_with_its_own_warm_up_and_without_what_it_does_not_know(tmp_path: Path) -> None:

@@ -37,8 +37,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     edit(cells / "conv.torch-eager.cpu.b2.json", versions={HOSTILE: HOSTILE}, environment={"+X|Y": HOSTILE})
     tainted = record.Window(0.0, 1e6, {}, (HOSTILE,))
+    tried = record.Try(HOSTILE, (0.02, 0.03))
     energy = record.Energy(HOSTILE, None, None, None, HOSTILE)
-    edit(cells / "conv.keras-tensorflow.cpu.b1.json", watch=(tainted,), tries=(HOSTILE,), energy=(energy,))
+    edit(
+        cells / "conv.keras-tensorflow.cpu.b1.json", watch=(tainted,), tries=(tried,), energy=(energy,), beside=HOSTILE
+    )
     (cells / "conv.keras-torch.cpu.b1.json").write_text('{"schema": 1, "id": "conv')
     (cells / "conv.keras-torch.cpu.b2.json").unlink()
     run = record.read(folder / "run.json", record.Run)
@@ -100,9 +103,9 @@ def test_hostile_text_never_adds_a_column_to_a_table(hostile: Path) -> None:
             columns += 1
         elif token.type == "tr_close":
             widths[-1].add(columns)
-    assert len(widths) == 14, (
+    assert len(widths) == 15, (
         "step, pairs, epoch, pairs, time in block 1 and later, resources, parity, model, cells, disturbances, "
-        "settings, environment, data"
+        "frequency, settings, environment, data"
     )
     assert all(len(found) == 1 for found in widths)
 

@@ -1,12 +1,13 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from make_run import edit, make_run
 from read_report import section, tables
 
-from bench import effects, record, stats
-from bench.report import build, frames, verdicts
+from bench import effects, execution, record, stats
+from bench.report import build, frames, summary, verdicts
 from bench.report.contest import Contest
 from bench.report.folder import load
 from bench.report.summary import contests
@@ -116,6 +117,48 @@ def test_the_report_says_why_blocks_stopped(tmp_path: Path) -> None:
     edit(few / "run.json", ended_because="budget spent: 4 of 6 planned cells measured")
     stopped = "After 2 blocks not yet narrow enough: 1 of 1 pair; the run ended: budget spent: 4 of 6 planned cells"
     assert stopped in report(few)
+
+
+def test_the_pairs_of_an_arm_that_was_given_up_are_left_out_of_why_blocks_stopped(tmp_path: Path) -> None:
+    arms = ("torch-eager", "keras-tensorflow", "keras-jax")
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=arms, blocks=14, rounds=9, control="torch-eager")
+    because = "every interval of the arms still tried is narrow enough; given up: keras-jax"
+    edit(folder / "run.json", margin=0.1, ended_because=because)  # a scatter of 1 % over 14 blocks must do for 5 %
+    for block in range(3, 15):
+        path = folder / "cells" / f"conv.keras-jax.cpu.b{block}.json"
+        if block <= 4:
+            edit(path, status="failed", reason="killed by SIGSEGV", pytest_benchmark={})
+        else:
+            path.unlink()
+    page = report(folder)
+    assert (
+        "After 14 blocks the intervals were narrow enough: of all 3 pairs (the A/A control counted in). Left out: 3 "
+        "pairs with keras-jax, given up because of failures."
+    ) in page
+    assert "not yet narrow enough" not in page
+    edit(folder / "cells" / "conv.keras-jax.cpu.b4.json", status="hole", reason="budget spent")
+    page = report(folder)
+    assert "After 14 blocks not yet narrow enough: 3 of 6 pairs" in page, "one failure is not enough to be given up"
+
+
+def test_both_entries_of_the_control_are_left_out_where_its_arm_failed_parity(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS[:2], blocks=7, rounds=9, control="torch-eager")
+    edit(folder / "parity" / "conv.torch-eager.cpu.json", passed=False, reason="loss is off")
+    assert "Left out: 3 pairs with torch-eager, torch-eager (a2), given up because of failures." in report(folder)
+
+
+def test_an_arm_is_given_up_here_after_as_many_failures_as_in_the_run() -> None:
+    assert summary.STRIKES == execution.STRIKES
+
+
+def test_a_run_without_a_control_says_that_its_noise_is_not_known(run: Path, tmp_path: Path) -> None:
+    said = "**No A/A control**: no arm was entered twice, so that nothing is known of this machine's noise"
+    assert said not in report(run)
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=2, rounds=5)
+    assert said in report(folder).partition("## In words")[0]
+    plan = record.read(folder / "run.json", record.Run).plan
+    edit(folder / "run.json", plan=tuple(msgspec.structs.replace(cell, phases=("converge",)) for cell in plan))
+    assert said not in report(folder), "trainings of the whole schedule have none by design"
 
 
 def test_the_margin_of_the_run_decides_what_is_the_same(run: Path, tmp_path: Path) -> None:

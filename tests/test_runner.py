@@ -98,7 +98,7 @@ def test_a_failure_is_recorded_with_its_reason(cells, arm, reason):
 
 def test_a_cell_killed_from_outside_is_tried_once_more_and_both_ends_are_told(cells):
     (first,) = cells["fake-killed"].tries
-    assert first == cells["fake-killed"].reason
+    assert first.reason == cells["fake-killed"].reason
     assert not cells["fake-segfaults"].tries  # its own fault, which it would repeat
 
 

@@ -94,19 +94,50 @@ def test_compile_caches_are_cold_in_block_1_and_warm_after_it(tmp_path):
     assert [cell.block for cell in cells if cell.curve] == [1, 2]
 
 
-def test_blocks_go_on_until_every_interval_is_narrow_enough_or_there_are_most_of_them(tmp_path):
-    code, output = harness.bench(tmp_path, "run", *harness.grid("fake-1ms", "fake-10ms", profile="quick"))
+def block_count(run: Path) -> int:
+    return max(cell.block for cell in harness.stored(run).plan)
+
+
+def test_blocks_stop_at_the_first_look_when_every_interval_is_narrow_enough(tmp_path):
+    words = [*harness.grid("fake-10ms", profile="quick"), "--margin", "90%"]  # no machine is that noisy
+    code, output = harness.bench(tmp_path, "run", *words, FAKE_BLOCKS="6-9")
     assert code == 0, output
-    stored = harness.stored(harness.only_run(tmp_path))
-    blocks = max(cell.block for cell in stored.plan)
-    assert 3 <= blocks <= 5
-    if blocks < 5:
-        assert stored.ended_because == "every interval is narrow enough"
-    else:  # on a noisy machine
-        assert re.match(r"every interval is|most blocks measured \(5\): all planned cells", stored.ended_because)
-    assert [cell.id for cell in stored.plan if cell.block and not cell.label] == list(
-        dict.fromkeys(cell.id for cell in stored.plan if cell.block and not cell.label)
+    run = harness.only_run(tmp_path)
+    assert harness.stored(run).ended_because == "every interval is narrow enough"
+    assert block_count(run) == 6
+    code, output = harness.bench(tmp_path, "run", "--resume", run.name, FAKE_BLOCKS="6-9")
+    assert code == 0, output  # and there is nothing to add
+    assert "is finished, nothing of it is missing" in output
+    assert block_count(run) == 6
+
+    # The same run, killed after its last planned cell, when its intervals were not narrow enough for its margin.
+    unfinished = msgspec.structs.replace(harness.stored(run), margin=1e-7, finished=None, ended_because=None)
+    record.write(run / "run.json", unfinished)
+    code, output = harness.bench(tmp_path, "run", "--resume", run.name, FAKE_BLOCKS="6-9")
+    assert code == 0, output
+    assert block_count(run) == 9
+    found = harness.cells(run)
+    assert {cell.id for cell in harness.stored(run).plan} == set(found)
+    assert {cell.status for cell in found.values()} == {"ok"}
+    assert harness.stored(run).ended_because == (
+        "most blocks measured (9): all planned cells measured, intervals still wide in conv_only"
     )
+
+
+def test_a_run_whose_only_arm_is_given_up_claims_no_interval(tmp_path):
+    code, output = harness.bench(tmp_path, "run", *harness.grid("fake-raises", profile="quick"))
+    assert code == 1, output
+    assert harness.stored(harness.only_run(tmp_path)).ended_because == "no arm could be measured"
+
+
+def test_a_resumed_run_remembers_how_much_of_its_budget_it_has_used(tmp_path):
+    words = harness.grid("fake-1ms", "fake-hangs", profile="quick")
+    process, _, _ = harness.hanging(tmp_path, *words, "--budget", "300s")
+    process.kill()
+    process.communicate(timeout=60)
+    before = harness.stored(harness.only_run(tmp_path))
+    assert before.used_s > 0
+    assert before.used_s >= sum(cell.wall_s for cell in harness.cells(harness.only_run(tmp_path)).values())
 
 
 def test_resume_refuses_another_code_and_names_it(tmp_path):
@@ -114,7 +145,8 @@ def test_resume_refuses_another_code_and_names_it(tmp_path):
     assert code == 0, output  # a hole does not change the exit code
     run = harness.only_run(tmp_path)
     stored = harness.stored(run)
-    changed = msgspec.structs.replace(stored, environment=stored.environment | {"code_digest": "0" * 16})
+    environment = stored.environment | {"code_digest": "0" * 16}
+    changed = msgspec.structs.replace(stored, environment=environment, finished=None)
     record.write(run / "run.json", changed)
     code, output = harness.bench(tmp_path, "run", "--resume", run.name)
     assert code == 2
@@ -163,10 +195,22 @@ def test_a_cell_that_was_disturbed_in_most_of_its_rounds_is_measured_again_and_n
     run = harness.only_run(tmp_path)
     disturbed = harness.by_arm(run)["fake-10ms"]
     (earlier,) = disturbed.tries
-    assert re.match(r"disturbed in \d+ of \d+ rounds: ", earlier)
+    assert re.match(r"disturbed in \d+ of \d+ rounds: ", earlier.reason)
+    assert len(earlier.rounds_s) >= 17  # kept, though they do not count
     step = record.phases(disturbed)["train_step"]
     assert step.mostly_tainted  # the second time too
     assert len(step.counted_s) == len(step.rounds_s) - step.warmup_rounds
     report = (run / "report.md").read_text()
     assert "**Tried again**" in report
     assert "**Disturbed and counted**" in report
+
+
+def test_what_fails_beside_the_planned_phases_is_told_and_costs_none_of_them(tmp_path):
+    code, output = harness.bench(tmp_path, "run", *harness.grid("fake-one-shape"))
+    assert code == 0, output
+    run = harness.only_run(tmp_path)
+    cell = harness.by_arm(run)["fake-one-shape"]
+    assert (cell.status, cell.reason) == ("ok", None)
+    assert {"first_step", "train_step", "epoch", "validate"} == set(record.phases(cell))
+    assert cell.beside == "small_step: ValueError: no other batch size, please"
+    assert "no other batch size, please" in (run / "report.md").read_text()

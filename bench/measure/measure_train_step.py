@@ -19,6 +19,7 @@ def test_train_step(benchmark: BenchmarkFixture, subject: Subject) -> None:
     rounds_s = _train(benchmark, subject, subject.request.rounds)
     subject.note_energy(len(rounds_s) * subject.request.steps_per_round)
     subject.step_s = statistics.median(rounds_s) / subject.request.steps_per_round
+    subject.watch.settle()
     subject.disturbed_rounds = subject.count_disturbed(benchmark.extra_info["starts_s"], rounds_s)
     subject.check_weights()
 

@@ -23,6 +23,11 @@ class Watch:
         if time.monotonic() - self._before.at_s >= sentinel.MIN_WINDOW_S:
             self.close()
 
+    def settle(self) -> None:
+        """Waits until the window can be judged and closes it, so that every round so far is."""
+        time.sleep(max(0.0, self._before.at_s + sentinel.MIN_WINDOW_S - time.monotonic()))
+        self.close()
+
     def close(self) -> None:
         """Ends the window here, however short it is, and begins the next."""
         after = self._sentinel.read()

@@ -1,10 +1,12 @@
-"""What disturbed the measurement: notices for the top of the report, and the table of every disturbed phase."""
+"""What disturbed the measurement: notices for the top of the report, and the section with every disturbed phase."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench import record
+from bench.report.clocks import clocks
 from bench.report.folder import Folder
 from bench.report.markdown import short, table, text
 
@@ -26,6 +28,12 @@ class Disturbed:
         return sum(self.phase.tainted)
 
     @property
+    def counting(self) -> int:
+        """Those that count all the same, since most of the phase is disturbed; of a cell that is not ok, none do."""
+        both = zip(self.phase.tainted, self.phase.counted, strict=True)
+        return sum(tainted and counts for tainted, counts in both) if self.cell.status == "ok" else 0
+
+    @property
     def reasons(self) -> list[str]:
         return [reason for taints in self.phase.taints for reason in taints]
 
@@ -40,9 +48,27 @@ def disturbed(folder: Folder) -> list[Disturbed]:
     ]
 
 
+def measured_again(cell: record.Cell, phase: str) -> int:
+    """How many rounds of a phase are in a second set, which a cell adds for those that were disturbed."""
+    sets = [entry for entry in cell.pytest_benchmark.get("benchmarks", ()) if entry["extra_info"]["phase"] == phase]
+    return sum(len(entry["stats"]["data"]) for entry in sets[1:])
+
+
+def around(cell: record.Cell) -> dict[str, list[record.Window]]:
+    """The windows in which the cell's process did not run: those before it and those after it."""
+    ended_s = cell.ledger[-1].end_s if cell.ledger else cell.wall_s
+    return {
+        "before": [window for window in cell.watch if window.end_s <= 0],
+        "after": [window for window in cell.watch if window.start_s >= ended_s],
+    }
+
+
 def notices(folder: Folder) -> list[str]:
-    """Markdown lines: how many rounds of whom, by what; where all count although most are tainted."""
-    found = disturbed(folder)
+    """Markdown lines: how many rounds of whom, by what; where all count although most are tainted; and around cells."""
+    return [*_of_rounds(folder, disturbed(folder)), *_of_surroundings(folder)]
+
+
+def _of_rounds(folder: Folder, found: Sequence[Disturbed]) -> list[str]:
     if not found:
         return []
     everything = sum(len(phase.rounds_s) for cell in folder.everything for phase in record.phases(cell).values())
@@ -55,12 +81,21 @@ def notices(folder: Folder) -> list[str]:
         for (workload, contestant), mine in groups.items()
     ]
     more = [f"  - and {len(lines) - SHOWN} more, in the section on disturbances"] if len(lines) > SHOWN else []
+    rounds, counting = sum(entry.rounds for entry in found), sum(entry.counting for entry in found)
+    again = sum(measured_again(cell, "train_step") for cell in folder.everything)
+    parts = [
+        f"{_of_them(rounds - counting, 'does', 'do')} not count" if rounds > counting else "",
+        f"{_of_them(counting, 'counts', 'count')}, because most of the phase was disturbed (the next notice)"
+        if counting
+        else "",
+        f"{_rounds(again)} of train_step {'was' if again == 1 else 'were'} measured again" if again else "",
+    ]
     head = (
-        f"**Disturbed**: while {sum(entry.rounds for entry in found)} of {everything:,} rounds ran, something else was "
-        "going on. They are marked and do not count; those of train_step were measured again:"
+        f"**Disturbed**: while {rounds:,} of {everything:,} rounds ran, something else was going on; they are marked. "
+        f"{'; '.join(filter(None, parts))}:"
     )
     notes = ["\n".join([head, *lines[:SHOWN], *more])]
-    mostly = _where(entry for entry in found if entry.phase.mostly_tainted)
+    mostly = _where(entry for entry in found if entry.counting)
     if mostly:
         names = [
             f"  - {short(workload)}, {short(contestant)}: "
@@ -68,13 +103,39 @@ def notices(folder: Folder) -> list[str]:
             for (workload, contestant), where in mostly.items()
         ]
         more = [f"  - and {len(names) - SHOWN} more, in the section on disturbances"] if len(names) > SHOWN else []
-        head = "**Disturbed and counted**: most rounds of these were disturbed, so that all of them count:"
+        head = "**Disturbed and counted**: most rounds of these were disturbed, so that disturbed ones count too:"
         notes.append("\n".join([head, *names[:SHOWN], *more]))
     return notes
 
 
+def _of_surroundings(folder: Folder) -> list[str]:
+    found = _surroundings(folder)
+    if not found:
+        return []
+    times = Counter(when for _, when, _ in found)
+    where = " and ".join(f"{when} {times[when]}" for when in ("before", "after") if when in times)
+    watched = sum(any(around(cell).values()) for cell in folder.everything)
+    reasons = words(reason for _, _, reasons in found for reason in reasons)
+    return [
+        f"**Before or after a cell**: something else was going on {where} of {watched} cells, when none of their "
+        f"rounds ran: {reasons}."
+    ]
+
+
+def _surroundings(folder: Folder) -> list[tuple[record.Cell, str, list[str]]]:
+    """Cell, before or after, and why: where something was going on."""
+    found = [
+        (cell, when, [reason for window in windows for reason in window.taints])
+        for cell in folder.everything
+        for when, windows in around(cell).items()
+    ]
+    return [entry for entry in found if entry[2]]
+
+
 def disturbances(folder: Folder) -> list[str]:
-    """Markdown blocks: the section on them; none for an undisturbed run."""
+    """Markdown blocks: the section on them, and how fast the machine ran; none where nothing was watched."""
+    if not any(cell.watch for cell in folder.everything):
+        return []
     rows = [
         [
             text(entry.cell.id),
@@ -87,7 +148,12 @@ def disturbances(folder: Folder) -> list[str]:
         for entry in disturbed(folder)
     ]
     header = ["cell", "phase", "by", "disturbed", "of rounds", "counted"]
-    return ["## Disturbances", table(header, rows, left=3)] if rows else []
+    blocks = ["## Disturbances", table(header, rows, left=3) if rows else "No round was disturbed."]
+    around_cells = [[text(cell.id), when, words(reasons)] for cell, when, reasons in _surroundings(folder)]
+    if around_cells:
+        told = "Before a cell's process was started and after it had ended:"
+        blocks += [told, table(["cell", "when", "by"], around_cells, left=3)]
+    return [*blocks, *clocks(folder)]
 
 
 def words(reasons: Iterable[str]) -> str:
@@ -120,6 +186,10 @@ def _where(mostly: Iterable[Disturbed]) -> dict[tuple[str, str], dict[tuple[str,
 
 def _blocks(numbers: Sequence[int]) -> str:
     return f"block{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
+
+
+def _of_them(count: int, one: str, more: str) -> str:
+    return f"{count:,} of them {one if count == 1 else more}"
 
 
 def _rounds(count: int) -> str:

@@ -66,6 +66,8 @@ class Contest:
     """In the run's order, each once: the second entry of the A/A control is none."""
     control: ArmSummary | None
     """The second entry of the run's A/A control, where something was measured of it."""
+    given_up: tuple[str, ...]
+    """Arms that were not tried any more: they failed parity, or their last cells failed."""
     cells: tuple[record.Cell, ...]
     """Status ok only, those of the control included."""
     ceilings: tuple[record.Cell, ...]

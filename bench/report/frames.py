@@ -1,23 +1,27 @@
 """The two tables behind everything in a report, as pandas frames and as the CSV files of the run.
 
 `measurements.csv`: one row per cell, phase and round, raw. A cell without rounds (hole, failed, missing,
-unreadable) is one row with empty figures.
+unreadable) is one row with empty figures. The rounds of an earlier try of a cell, which does not count, are rows of
+their own before those of the try that does.
 
 run, workload, arm, device, block    what was measured, in which block (numbered from 1); of a framework's matrix
                                      product the workload is ceiling and the block 0
 label                                a2 for the second entry of the A/A control's arm, else empty
 phase                                first_step, train_step, epoch, validate, converge, small_step, aside or ceiling
-round                                number of the timed region in its phase, from 1; those measured again come last
-warmup                               1 for a warm-up round (kept, not counted), else 0
-tainted                              1 for a round that something else on the machine disturbed, else 0
-counted                              1 for a round that enters the figures: after the warm-up, and not tainted unless
-                                     most of the phase's rounds are
+round                                number of the timed region in its phase, from 1; those measured again come last;
+                                     from 1 in an earlier try too
+warmup                               1 for a warm-up round (kept, not counted), else 0; empty for an earlier try
+tainted                              1 for a round that something else on the machine disturbed, else 0; empty for an
+                                     earlier try, of which only the reason is kept
+counted                              1 for a round that enters the figures if the cell is ok: after the warm-up, and not
+                                     tainted unless most of the phase's rounds are; 0 for an earlier try
 start_s                              when the round began, since the cell's process was started; empty: not recorded
 seconds                              of the whole round
-steps, samples                       in the round
+steps, samples                       in the round; empty for an earlier try of a cell without that phase
 step_time_s                          seconds / steps
 throughput_samples_per_s             samples / seconds
-status                               ok, failed, hole, missing (planned, no file) or unreadable (file set aside)
+status                               ok, failed, hole, missing (planned, no file), unreadable (file set aside) or
+                                     earlier try (killed or disturbed; the cell was measured once more)
 reason                               one line for every status but ok
 data_identity                        genuine, equivalent, other or synthetic
 cell                                 id of the cell, name of its file in `cells/`
@@ -106,7 +110,7 @@ def measurements(folder: Folder) -> pd.DataFrame:
             for phase in record.phases(cell).values()
             for number, (seconds, start_s, tainted, counted) in enumerate(_rounds(phase), start=1)
         ]
-        rows += rounds or [base]
+        rows += [*_earlier(cell, base), *(rounds or [base])]
     planned = {entry.id: entry for entry in folder.run.plan}
     for entry in folder.set_aside:
         if entry.file.startswith("cells/"):
@@ -117,6 +121,22 @@ def measurements(folder: Folder) -> pd.DataFrame:
         for cell in folder.missing()
     ]
     return _frame(rows, MEASUREMENTS)
+
+
+def _earlier(cell: record.Cell, base: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rounds of tries that do not count; a step is as long as in the try that does."""
+    step = record.phases(cell).get("train_step")
+    for earlier in cell.tries:
+        for number, seconds in enumerate(earlier.rounds_s, start=1):
+            row = {"phase": "train_step", "round": number, "counted": 0, "seconds": seconds}
+            if step is not None:
+                row |= {
+                    "steps": step.steps_per_round,
+                    "samples": step.samples_per_round,
+                    "step_time_s": seconds / step.steps_per_round,
+                    "throughput_samples_per_s": step.samples_per_round / seconds,
+                }
+            yield base | {"status": "earlier try", "reason": earlier.reason} | row
 
 
 def _rounds(phase: record.Phase) -> Iterator[tuple[float, float | None, bool, bool]]:

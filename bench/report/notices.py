@@ -4,6 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable
 
+from bench import record, stats
 from bench.report import contamination, ledger
 from bench.report.contest import Contest
 from bench.report.folder import Folder
@@ -17,7 +18,7 @@ def notices(folder: Folder, contests: Iterable[Contest]) -> list[str]:
     """Markdown lines, the gravest first; none for a whole run on genuine data."""
     contests = list(contests)
     found = [*_data(folder), *_cells(folder), *_holes(folder), *_course(folder), *contamination.notices(folder)]
-    found += [*_unsettled(contests), *_unexplained(folder)]
+    found += [*_unsettled(contests), *_unexplained(folder), *_uncontrolled(folder)]
     single = [contest for contest in contests if {arm.step_s.blocks for arm in contest.ranked if arm.step_s} == {1}]
     if single:
         found.append(
@@ -68,10 +69,29 @@ def _cells(folder: Folder) -> list[str]:
             f"**{_count(missing, 'planned cell')} of {len(folder.run.plan)} not measured**: "
             f"{code(f'bench run --resume {shlex.quote(folder.run.id)}')} measures them."
         )
-    return found + _grouped(
-        "**Tried again**: the first try of these cells was killed or disturbed; the second one counts",
-        ((cell.id, f"an earlier try was {how}") for cell in folder.everything for how in cell.tries),
+    found += _grouped(
+        "**Tried again**: the first try of these cells was killed or disturbed and does not count",
+        ((cell.id, _try(cell, earlier)) for cell in folder.everything for earlier in cell.tries),
     )
+    return found + _grouped(
+        "**Beside the planned phases** something is missing; the planned ones of these cells are whole",
+        ((cell.id, cell.beside) for cell in folder.everything if cell.beside is not None),
+    )
+
+
+def _try(cell: record.Cell, earlier: record.Try) -> str:
+    """How an earlier try ended, and what it had measured beside what counts."""
+    words = f"an earlier try was {earlier.reason}"
+    if not earlier.rounds_s:
+        return words
+    kept = earlier.rounds_s
+    step, counts_s = record.phases(cell).get("train_step"), record.step_s(cell)
+    words += f"; {_count(kept, 'round')} of it {'is' if len(kept) == 1 else 'are'} kept in the record"
+    if step is None or counts_s is None:
+        return f"{words}; the last try has no step time"
+    median_s = stats.median(kept[stats.warmup_end(kept) :]) / step.steps_per_round
+    words += f", with a median step time of {number(median_s * 1e3)} ms"
+    return f"{words}, {number(counts_s * 1e3)} ms in the one that counts"
 
 
 def _holes(folder: Folder) -> list[str]:
@@ -116,6 +136,17 @@ def _unsettled(contests: Iterable[Contest]) -> list[str]:
     )
     more = [f"  - and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
     return ["\n".join([head, *found[:SHOWN], *more])] if found else []
+
+
+def _uncontrolled(folder: Folder) -> list[str]:
+    run = folder.run
+    timed = any(cell.workload != record.CEILING and set(cell.phases) - {"converge"} for cell in run.plan)
+    if run.control is not None or not timed:
+        return []
+    return [
+        "**No A/A control**: no arm was entered twice, so that nothing is known of this machine's noise beyond the "
+        "intervals themselves."
+    ]
 
 
 def _unexplained(folder: Folder) -> list[str]:

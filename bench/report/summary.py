@@ -9,6 +9,9 @@ from bench.report import ledger
 from bench.report.contest import ArmSummary, Contest, block_numbers, by_block, epoch_phase
 from bench.report.folder import Folder
 
+STRIKES = 2
+"""After so many failed cells in a row an arm is not tried again on the workload: `bench.execution` has the same."""
+
 
 def contests(folder: Folder, measurements: pd.DataFrame, curves: pd.DataFrame) -> list[Contest]:
     """One summary per workload and device of the run, arms in the run's order."""
@@ -31,6 +34,7 @@ def contests(folder: Folder, measurements: pd.DataFrame, curves: pd.DataFrame) -
                 run.workloads[workload],
                 arms=tuple(arms),
                 control=again if again and (again.step_s or again.epoch_s) else None,
+                given_up=tuple(arm for arm in run.arms if _given_up(folder, workload, device, arm)),
                 cells=cells,
                 ceilings=tuple(cell for cell in folder.ceilings if (cell.device, cell.status) == (device, "ok")),
                 rounds=rounds,
@@ -38,6 +42,17 @@ def contests(folder: Folder, measurements: pd.DataFrame, curves: pd.DataFrame) -
             )
         )
     return found
+
+
+def _given_up(folder: Folder, workload: str, device: str, arm: str) -> bool:
+    """Whether no further block tried the arm, whose two entries in the A/A control fail and succeed together."""
+    key = workload, device, arm
+    if any((parity.workload, parity.device, parity.arm) == key and not parity.passed for parity in folder.parities):
+        return True
+    status = {cell.id: cell.status for cell in folder.cells}
+    mine = [status.get(cell.id) for cell in folder.run.plan if (cell.workload, cell.device, cell.arm) == key]
+    tried = [found for found in mine if found in ("ok", "failed")]  # in the order of the plan, which is that of time
+    return len(tried) >= STRIKES and set(tried[-STRIKES:]) == {"failed"}
 
 
 def _with_contestant(frame: pd.DataFrame) -> pd.DataFrame:

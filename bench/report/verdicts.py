@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bench import effects
+from bench import effects, record
 from bench.effects import Effect, Verdict
 from bench.report.contest import ArmSummary, Contest
 from bench.report.markdown import number, short, table, text
@@ -154,21 +154,37 @@ def tally(found: Iterable[Comparison]) -> str:
 
 
 def why_stopped(contest: Contest) -> str | None:
-    """Whether the workload's blocks answered every question, or what ended them; None where there is no pair."""
+    """Whether the workload's blocks answered every question, or what ended them; None where there is no pair.
+
+    The runner adds blocks only for arms it still tries, so that the intervals of the others are not waited for.
+    """
     figures = contest.figures("train_step")
-    pairs = ((figures[a], figures[b]) for a, b in effects.pairs(figures))
-    found = [effect for a, b in pairs if (effect := effects.effect(a, b))]
+    labels = ("", record.CONTROL)
+    left = [name for arm in contest.given_up for label in labels if (name := record.contestant(arm, label)) in figures]
+    found = _effects({name: blocks for name, blocks in figures.items() if name not in left})
+    aside = len(_effects(figures)) - len(found)
+    names = ", ".join(map(short, left))
+    without = f" Left out: {_pairs(aside)} with {names}, given up because of failures." if aside else ""
     if not found:
-        return None
+        return without.strip() or None
     wide = sum(not effects.narrow(effect, contest.run.margin) for effect in found)
     after = blocks(max(effect.blocks for effect in found))
-    among = f"{len(found)} pair{'' if len(found) == 1 else 's'}"
-    among += " (the A/A control counted in)" if contest.control else ""
+    among = _pairs(len(found))
+    among += " (the A/A control counted in)" if contest.control and contest.control.arm not in contest.given_up else ""
     if not wide:
-        return f"After {after} the intervals were narrow enough: of all {among}."
+        return f"After {after} the intervals were narrow enough: of all {among}.{without}"
     ended = contest.run.ended_because or "no reason is known"
     ended = ended if contest.run.finished else f"not finished; {ended}"
-    return f"After {after} not yet narrow enough: {wide} of {among}; the run ended: {text(ended)}."
+    return f"After {after} not yet narrow enough: {wide} of {among}; the run ended: {text(ended)}.{without}"
+
+
+def _effects(figures: Figures) -> list[Effect]:
+    pairs = ((figures[a], figures[b]) for a, b in effects.pairs(figures))
+    return [effect for a, b in pairs if (effect := effects.effect(a, b))]
+
+
+def _pairs(count: int) -> str:
+    return f"{count} pair{'' if count == 1 else 's'}"
 
 
 def intervals(contest: Contest) -> int:

@@ -1,5 +1,6 @@
 """`bench` with small numbers and the stand-in parity gate, as a process: `python drive.py run …`."""
 
+import os
 import sys
 
 from impl_fake import parity
@@ -9,15 +10,17 @@ from bench.estimate import Assumptions
 from bench.execution import Setting
 from bench.profiles import Profile
 
+BLOCKS = tuple(map(int, os.environ.get("FAKE_BLOCKS", "3-5").split("-")))
+"""At least and at most so many."""
 SETTING = Setting(
     profiles={
         "smoke": Profile("smoke", "", blocks=1, most_blocks=1, full_blocks=1, rounds=17, budget_s=None),
-        "quick": Profile("quick", "", blocks=3, most_blocks=5, full_blocks=2, rounds=3, budget_s=600),
+        "quick": Profile("quick", "", blocks=BLOCKS[0], most_blocks=BLOCKS[1], full_blocks=2, rounds=3, budget_s=600),
         "book": Profile("book", "", 1, most_blocks=1, full_blocks=0, rounds=0, budget_s=None, converge=True),
     },
     assumptions=Assumptions(start_s=0.5, parity_s=0.2, flops_per_core=1e15, step_overhead_s=1e-5, time_step_s=0.0),
     parity_command=parity.command,
-    least_limit_s=7.0,
+    least_limit_s=float(os.environ.get("FAKE_LIMIT_S", "7")),
     data_limit_bytes=1_500_000_000,  # what a fake arm's NumPy needs, twice, and far below what any machine has
 )
 

@@ -28,6 +28,7 @@ ARMS = (
     _arm("fake-nan-weights"),
     _arm("fake-nan-loss"),
     _arm("fake-unequal"),
+    _arm("fake-one-shape"),
     _arm("fake-device"),
     _arm("fake-forgets"),
     _arm("fake-slow-start", session="impl_fake.slow:open_session", framework="fakeslow"),

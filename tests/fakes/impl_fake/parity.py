@@ -1,18 +1,20 @@
-"""Stands in for the parity gate: `python -m impl_fake.parity WORKLOAD ARM DEVICE OUT`; fake-unequal fails it."""
+"""Stands in for the parity gate: `python -m impl_fake.parity WORKLOAD ARM DEVICE OUT PARENT`; fake-unequal fails it."""
 
 import sys
 from pathlib import Path
 
 from bench import record, workload
+from bench.process import die_with_parent
 
 
 def command(python: str, name: str, arm: str, device: str, out: Path, settings: dict[str, str]) -> list[str]:
     """Takes the place of bench.gate.parity_command."""
-    return [python, "-P", "-m", "impl_fake.parity", name, arm, device, str(out)]
+    return [python, "-P", "-m", "impl_fake.parity", name, arm, device, str(out), settings["parent"]]
 
 
-def main(name: str, arm: str, device: str, out: Path) -> int:
+def main(name: str, arm: str, device: str, out: Path, parent: int) -> int:
     """Writes a record and returns the exit code, as the gate does."""
+    die_with_parent(parent)
     passed = arm != "fake-unequal"
     verdict = record.Parity(
         schema=record.SCHEMA,
@@ -32,4 +34,4 @@ def main(name: str, arm: str, device: str, out: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4])))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]), int(sys.argv[5])))

@@ -95,6 +95,8 @@ class FakeSession:
 
     def stage_batches(self, batches: Sequence[Indices]) -> None:
         assert len({len(batch) for batch in batches}) == 1, "staged batches must be of one shape"
+        if self.name == "fake-one-shape" and self.batches:
+            raise ValueError("no other batch size, please")
         self.batches = list(batches)
         self.staged.append(len(batches[0]))
 
