@@ -236,7 +236,7 @@ def _shorten_block(execution: Execution, waiting: list[PlannedCell]) -> None:
     if time.monotonic() >= execution.deadline_s:  # nothing of it will be started
         return
     needed_s = sum(map(execution.estimator.wall_s, block))
-    left_s = execution.deadline_s - time.monotonic() - _second_block_s(execution, block[0].block)
+    left_s = execution.deadline_s - time.monotonic() - _reserved_s(execution, block[0].block)
     if needed_s <= left_s:
         return
     for index, cell in enumerate(waiting):
@@ -269,19 +269,22 @@ def _epoch_limit_s(execution: Execution, cell: PlannedCell, waiting: list[Planne
     block = [other for other in waiting if other.block == cell.block and other.arm not in execution.contest.holes]
     short_s = {other.id: wall_s(plan.shortened(other, execution.estimator)) for other in (cell, *block)}
     long_s = {other.id: max(0.0, wall_s(other) - short_s[other.id]) for other in (cell, *block)}
-    reserved_s = sum(short_s.values()) + _second_block_s(execution, cell.block)
+    reserved_s = sum(short_s.values()) + _reserved_s(execution, cell.block)
     left_s = max(0.0, execution.deadline_s - time.monotonic() - reserved_s)
     total_s = sum(long_s.values())
     share = long_s[cell.id] / total_s if total_s else 1.0
     return left_s * min(1.0, SLACK * share)
 
 
-def _second_block_s(execution: Execution, number: int) -> float:
-    """What block 1 leaves for the step times of block 2: without them there is no interval."""
-    if number != 1:
-        return 0.0
-    second = [plan.shortened(cell, execution.estimator) for cell in execution.run.plan if cell.block == 2]
-    return sum(map(execution.estimator.wall_s, second))
+def _reserved_s(execution: Execution, number: int) -> float:
+    """What the epochs of block `number` leave for step times.
+
+    Those of block 1 leave room for the second block, without which there is no interval; later ones for every planned
+    block, since each makes the intervals narrower.
+    """
+    last = 2 if number == 1 else max(cell.block for cell in execution.run.plan)
+    later = [cell for cell in execution.run.plan if number < cell.block <= last]
+    return sum(execution.estimator.wall_s(plan.shortened(cell, execution.estimator)) for cell in later)
 
 
 def _run_cell(execution: Execution, cell: PlannedCell, waiting: list[PlannedCell]) -> None:
