@@ -146,7 +146,7 @@ def _data_dir(given: argparse.Namespace) -> Path | None:
 
 
 def _plan(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
-    ready, _, cells, notes = runner.planned(_options(given, words), setting)
+    ready, _, cells, notes, outlook = runner.planned(_options(given, words), setting)
     table = Table("block", "workload", "arms in order", "phases", "time", "memory of a cell")
     groups = itertools.groupby(cells, key=lambda cell: (cell.block, cell.workload, cell.phases))
     for (block, name, phases), group in groups:
@@ -171,7 +171,12 @@ def _plan(given: argparse.Namespace, words: Sequence[str], setting: Setting, con
         )
     if limit_s is not None:
         console.print(f"budget {duration(limit_s)}: cells that do not fit are not started", highlight=False)
-    for line in (*notes, *(f"hole: {arm}: {reason}" for arm, reason in ready.holes.items()), str(setting.assumptions)):
+    for line in (
+        *notes,
+        *filter(None, [outlook]),
+        *(f"hole: {arm}: {reason}" for arm, reason in ready.holes.items()),
+        str(setting.assumptions),
+    ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
 

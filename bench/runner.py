@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -30,8 +30,20 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """A disk that has become full, or that the kernel has made read-only, while the run went on."""
 
 
-def planned(options: Options, setting: Setting) -> tuple[Contest, Estimator, tuple[record.PlannedCell, ...], list[str]]:
-    """The grid `run` would measure under these options, its estimator, and what there is to say about it.
+class Planned(NamedTuple):
+    """What `run` would measure."""
+
+    ready: Contest
+    estimator: Estimator
+    cells: tuple[record.PlannedCell, ...]
+    notes: tuple[str, ...]
+    """What was decided about it; stays with the run."""
+    outlook: str | None
+    """What is to be feared by estimate; the run itself will tell."""
+
+
+def planned(options: Options, setting: Setting) -> Planned:
+    """The grid `run` would measure under these options.
 
     Asks the machine for holes but not for the device, so that a plan can be made anywhere.
     """
@@ -44,19 +56,16 @@ def planned(options: Options, setting: Setting) -> tuple[Contest, Estimator, tup
     budget_s = plan.budget_s(options, profile)
     cells, note = plan.fit(cells, budget_s, parity_s, estimator)
     replaced = options.control if options.control in ready.holes else None
-    notes = (
-        note,
-        plan.too_short(cells, budget_s, parity_s),
-        replaced and f"--control {replaced} cannot run here: the control is {ready.control or 'missing'}",
-    )
-    return ready, estimator, cells, [note for note in notes if note]
+    changed = replaced and f"--control {replaced} cannot run here: the control is {ready.control or 'missing'}"
+    outlook = plan.too_short(cells, budget_s, parity_s)
+    return Planned(ready, estimator, cells, tuple(filter(None, (note, changed))), outlook)
 
 
 def run(options: Options, console: Console, setting: Setting) -> int:
     """Measures what `options` ask for into a new folder; the exit code."""
     if options.device == "gpu":
         gpu.require()
-    ready, estimator, cells, notes = planned(options, setting)
+    ready, estimator, cells, notes, outlook = planned(options, setting)
     runfolder.check_writable(options.out)
     run_id = runfolder.new_id()
     work = runfolder.work_folder(run_id)
@@ -79,7 +88,7 @@ def run(options: Options, console: Console, setting: Setting) -> int:
                 workloads=workloads,
                 plan=cells,
                 environment=_environment(ready),
-                notes=tuple(notes),
+                notes=notes,
                 margin=options.margin,
                 control=None if setting.profiles[options.profile].converge else ready.control,
             )
@@ -88,7 +97,7 @@ def run(options: Options, console: Console, setting: Setting) -> int:
             shutil.rmtree(work, ignore_errors=True)
             raise
         display.say(f"run {run_id}: {len(cells)} cells planned, {environment.cpu_budget()} CPU threads, into {folder}")
-        for note in notes:
+        for note in filter(None, (*notes, outlook)):
             display.say(note)
         with runfolder.locked(folder):
             return _execute(made, folder, ready, work, prepared, estimator, setting, display, used_s=0.0)

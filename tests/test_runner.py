@@ -214,6 +214,6 @@ def test_the_plan_is_what_the_run_did(folder, finished, monkeypatch):
 
     implementation.arms.cache_clear()
     arms = (*SOUND, *FAILING, *HOLES)
-    _, _, cells, _ = runner.planned(Options(workloads=("conv_only",), arms=arms, profile="smoke"), SETTING)
+    cells = runner.planned(Options(workloads=("conv_only",), arms=arms, profile="smoke"), SETTING).cells
     implementation.arms.cache_clear()
     assert [cell.id for cell in cells] == [cell.id for cell in harness.stored(harness.only_run(folder)).plan]

@@ -8,10 +8,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bench.data import series
@@ -19,6 +18,9 @@ from bench.data.files import fingerprint, unreadable, wrong
 from bench.data.windows import Dataset, Identity, Source
 from bench.errors import UsageError
 from bench.workload import Workload
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAME = "jena_climate_2009_2016.csv"
 DOWNLOAD = f"{NAME}.zip"
@@ -123,8 +125,10 @@ def _require_finite(path: Path, rows: NDArray[np.float64]) -> None:
         )
 
 
-def _frame(path: Path, columns: list[str]) -> pd.DataFrame:
+def _frame(path: Path, columns: list[str]) -> "pd.DataFrame":
     """These columns of the CSV, dates as text, the others as float64; blank cells are NaN."""
+    import pandas as pd  # a quarter of a second, for the one who reads a CSV: most runs find it prepared
+
     try:
         with _opened(path) as stream:
             header = [str(name) for name in pd.read_csv(stream, nrows=0).columns]
@@ -153,6 +157,8 @@ def _frame(path: Path, columns: list[str]) -> pd.DataFrame:
 
 def _not_a_number(path: Path, columns: list[str], error: ValueError) -> Exception:
     """The error that names the first cell with text in it; the reader's own where no cell has any."""
+    import pandas as pd
+
     if isinstance(error, (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError)):
         return error
     with _opened(path) as stream:

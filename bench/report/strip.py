@@ -71,6 +71,7 @@ def _row(axes: Axes, arm: ArmSummary, rows: pd.DataFrame, look: Look, blocks: li
     axes.set_ylim(step_ms.min() - margin, edge)
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.set_ylabel(label(arm.contestant, 18), rotation=0, ha="right", va="center")
+    name = label(arm.arm, 18) + (f"\n({label(arm.label, 16)})" if arm.label else "")
+    axes.set_ylabel(name, rotation=0, ha="right", va="center")
     axes.yaxis.set_label_coords(-0.085, 0.5)
     axes.tick_params(axis="x", length=0)
