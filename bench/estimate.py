@@ -8,8 +8,9 @@ import statistics
 from dataclasses import dataclass, field
 
 from bench import cost
+from bench.derived import phases
 from bench.layers import GRU
-from bench.record import CEILING, Cell, PlannedCell, phases
+from bench.record import CEILING, Cell, PlannedCell
 from bench.workload import Reviews, Workload
 
 

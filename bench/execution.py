@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from bench import effects, environment, gate, launch, plan, record, runfolder
+from bench import derived, effects, environment, gate, launch, plan, record, runfolder
 from bench.estimate import Assumptions, Estimator
 from bench.gate import Check
 from bench.interpreters import interpreter
@@ -96,7 +96,7 @@ class Execution:
             self.failures.pop(pair, None)
         self.measured += cell.wall_s > 0
         self.tried_again += len(cell.tries)
-        if (step_s := record.step_s(cell)) is not None:
+        if (step_s := derived.step_s(cell)) is not None:
             self.figures.setdefault((cell.workload, cell.arm, cell.label), {})[cell.block] = step_s
         self.estimator.add(planned, cell)
 
@@ -135,7 +135,7 @@ class Execution:
 
 
 def run_parity(execution: Execution) -> None:
-    """Holds every workload and arm that still has cells to measure against the reference; fills `parities`."""
+    """Holds every workload and arm of the plan against the reference, once in a run; fills `parities`."""
     contest, folder = execution.contest, execution.folder / "parity"
     # Also of pairs whose planned cells are all there: further blocks rest on them.
     pairs = [(cell.workload, cell.arm) for cell in execution.run.plan if cell.workload != CEILING]
@@ -206,9 +206,8 @@ def _further_blocks(execution: Execution) -> list[PlannedCell]:
     number = 1 + max((cell.block for cell in execution.run.plan), default=0)
     if not profile.blocks < number <= profile.most_blocks:
         return []
-    dropped = {
-        cell.workload for cell in runfolder.missing(execution.folder, execution.run)
-    }  # an earlier one did not fit
+    # An earlier block of these did not fit; a later one will not either.
+    dropped = {cell.workload for cell in runfolder.missing(execution.folder, execution.run)}
     cells = [
         cell
         for name in execution.unsettled()
@@ -306,10 +305,9 @@ def _run_cell(execution: Execution, cell: PlannedCell, waiting: list[PlannedCell
     arm = contest.arms[cell.arm]
     limit_s = _epoch_limit_s(execution, cell, waiting)
     parity_id = parity.id if parity is not None else None
-    found = launch.measure(
-        current, arm, prepared, shared, parity_id, execution.last_s, limit_s, patient=execution.patient
-    )
-    if found.status == "ok" and "epoch" in cell.phases and "epoch" not in record.phases(found):
+    order = launch.Order(current, arm, prepared, parity_id, execution.last_s, limit_s)
+    found = launch.measure(order, shared, patient=execution.patient)
+    if found.status == "ok" and "epoch" in cell.phases and "epoch" not in derived.phases(found):
         cell = plan.shortened(cell, execution.estimator)
         execution.update(plan=tuple(cell if cell.id == other.id else other for other in execution.run.plan))
         execution.note(f"{cell.id}: epoch and validate are left out, its measured step time says they do not fit")

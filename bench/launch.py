@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bench import cell, process, record, sentinel
+from bench import cell, derived, process, record, sentinel
 from bench.cell import Observed, Request
 from bench.implementation import Arm, Device
 from bench.interpreters import base_environment, interpreter
@@ -82,53 +82,50 @@ def unmeasured(planned: PlannedCell, prepared: Prepared, launch: Launch, status:
     return _cell(planned, prepared, launch, status=status, reason=reason, started=now(), wall_s=0.0)
 
 
-def measure(
-    planned: PlannedCell,
-    arm: Arm,
-    prepared: Prepared,
-    launch: Launch,
-    parity: str | None,
-    until_s: float | None,
-    epoch_limit_s: float | None,
-    *,
-    patient: bool,
-) -> Cell:
-    """Runs the cell's process and makes its record; `until_s` of the monotonic clock ends it with the budget.
+@dataclass(frozen=True)
+class Order:
+    """One cell to be measured."""
 
-    A cell leaves epoch and validate out by itself when it finds that they take longer than `epoch_limit_s`. One that
-    something outside of it kills is tried once more, and so is one that was disturbed in most of its rounds if the
-    caller is `patient`; both only if the budget holds it.
+    planned: PlannedCell
+    arm: Arm
+    prepared: Prepared
+    parity: str | None
+    """Id of the record it rests on."""
+    until_s: float | None
+    """Of the monotonic clock: when the budget ends it."""
+    epoch_limit_s: float | None
+    """It leaves epoch and validate out by itself when it finds that they take longer."""
+
+
+def measure(order: Order, launch: Launch, *, patient: bool) -> Cell:
+    """Runs the cell's process and makes its record.
+
+    One that something outside of it kills is tried once more, and so is one that was disturbed in most of its rounds if
+    the caller is `patient`; both only if the budget holds it.
     """
-    first, ended = _measure_once(planned, arm, prepared, launch, parity, until_s, epoch_limit_s)
+    first, ended = _measure_once(order, launch)
     killed = first.reason if ended.killed_from_outside else None
     why = killed or (_disturbance(first) if patient else None)
-    if why is None or (until_s is not None and time.monotonic() + ended.wall_s > until_s):
+    if why is None or (order.until_s is not None and time.monotonic() + ended.wall_s > order.until_s):
         return first
-    second, _ = _measure_once(planned, arm, prepared, launch, parity, until_s, epoch_limit_s)
+    second, _ = _measure_once(order, launch)
     if killed is None and second.status != "ok":
         return first  # disturbed, and better than nothing
-    step = record.phases(first).get("train_step")
+    step = derived.phases(first).get("train_step")
     return msgspec.structs.replace(second, tries=(record.Try(why, step.rounds_s if step else ()),))
 
 
 def _disturbance(found: Cell) -> str | None:
     """What disturbed most rounds of `train_step`; None where most were left alone."""
-    step = record.phases(found).get("train_step") if found.status == "ok" else None
+    step = derived.phases(found).get("train_step") if found.status == "ok" else None
     if step is None or not step.mostly_tainted:
         return None
     reasons = dict.fromkeys(reason for taints in step.taints for reason in taints)
     return f"disturbed in {sum(step.tainted)} of {len(step.rounds_s)} rounds: {next(iter(reasons))}"
 
 
-def _measure_once(
-    planned: PlannedCell,
-    arm: Arm,
-    prepared: Prepared,
-    launch: Launch,
-    parity: str | None,
-    until_s: float | None,
-    epoch_limit_s: float | None,
-) -> tuple[Cell, process.Ended]:
+def _measure_once(order: Order, launch: Launch) -> tuple[Cell, process.Ended]:
+    planned, arm, until_s = order.planned, order.arm, order.until_s
     out = launch.work / "cells" / planned.id
     shutil.rmtree(out, ignore_errors=True)  # of an interrupted try
     out.mkdir(parents=True)
@@ -141,7 +138,7 @@ def _measure_once(
     time.sleep(sentinel.MIN_WINDOW_S)  # the shortest look at the machine that says anything; nothing of ours runs
     before = machine.read()
     started, started_s = now(), time.monotonic()
-    request = _request(planned, prepared, launch, epoch_limit_s, out, started_s)
+    request = _request(order, launch, out, started_s)
     command = cell.command(interpreter(arm.framework), _phases(planned), request)
     limit_s = max(launch.least_limit_s, LIMIT_FACTOR * planned.estimate_s)
     budget_first = until_s is not None and until_s - started_s < limit_s
@@ -166,14 +163,14 @@ def _measure_once(
     told_s = spans[-1].end_s if spans else 0.0
     return _cell(
         planned,
-        prepared,
+        order.prepared,
         launch,
         status=status,
         reason=reason,
         started=started,
         wall_s=ended.wall_s,
         output_tail="" if status == "ok" and beside is None else process.tail(output),
-        parity=parity,
+        parity=order.parity,
         curve=cell.curve(out),
         observed=observed,
         peak_memory_bytes=ended.peak_memory_bytes,
@@ -192,14 +189,8 @@ def _phases(planned: PlannedCell) -> tuple[str, ...]:
     return (*planned.phases, cell.CLOCK, *(cell.EXTRAS if planned.block == 1 and not planned.label else ()))
 
 
-def _request(
-    planned: PlannedCell,
-    prepared: Prepared,
-    launch: Launch,
-    epoch_limit_s: float | None,
-    out: Path,
-    started_s: float,
-) -> Request:
+def _request(order: Order, launch: Launch, out: Path, started_s: float) -> Request:
+    planned = order.planned
     return Request(
         workload=planned.workload,
         arm=planned.arm,
@@ -210,9 +201,9 @@ def _request(
         seed=launch.seed,
         rounds=launch.profile.rounds,
         steps_per_round=launch.profile.steps_per_round[planned.device],
-        epoch_limit_s=epoch_limit_s,
-        prepared=str(prepared.data),
-        weights=str(prepared.weights),
+        epoch_limit_s=order.epoch_limit_s,
+        prepared=str(order.prepared.data),
+        weights=str(order.prepared.weights),
         out=str(out),
         parent=os.getpid(),
         started_s=started_s,

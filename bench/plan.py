@@ -146,7 +146,7 @@ def block(entered: Contest, profile: Profile, name: str, number: int, estimator:
 def fit(
     cells: Sequence[PlannedCell], budget_s: float | None, parity_s: float, estimator: Estimator
 ) -> tuple[tuple[PlannedCell, ...], str | None]:
-    """Leaves epoch and validate out where block 1 with them would fill the budget; says so in words.
+    """Leaves epoch and validate out where block 1 with them would leave no room for block 2; says so in words.
 
     A workload keeps them for all of its arms or for none; the one they cost most in loses them first.
     """

@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench import effects, stats
-from bench.record import Cell, Parity, Run, contestant, step_s
+from bench.derived import step_s
+from bench.record import Cell, Parity, Run, contestant
 
 MARKS = {"ok": "[green]ok[/]", "failed": "[red]failed[/]", "hole": "[yellow]hole[/]"}
 

@@ -188,10 +188,7 @@ def _execute(
         device=options.device,
         head=options.head,
         gate=options.gate,
-        # On a GPU, address space is reserved by the gigabyte without being used: no limit there.
-        data_limit_bytes=(setting.data_limit_bytes or environment.memory_limit_bytes())
-        if options.device == "cpu"
-        else None,
+        data_limit_bytes=_data_limit_bytes(options, setting),
         least_limit_s=setting.least_limit_s,
     )
     deadline_s = None if stored.budget_s is None else time.monotonic() + stored.budget_s - used_s
@@ -229,6 +226,11 @@ def _execute(
         return INTERRUPTED
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def _data_limit_bytes(options: Options, setting: Setting) -> int | None:
+    """None on a GPU: there, address space is reserved by the gigabyte without being used."""
+    return None if options.device == "gpu" else setting.data_limit_bytes or environment.memory_limit_bytes()
 
 
 def _report(stored: Run, cells: Sequence[Cell], folder: Path, display: Display) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import record
+from bench import derived, record
 
 FAKES = Path(__file__).resolve().parent / "fakes"
 ROOT = FAKES.parent.parent
@@ -101,7 +101,7 @@ def control_steps(run: Path) -> tuple[dict[int, float], dict[int, float]]:
     steps: dict[str, dict[int, float]] = {record.CONTROL: {}, "": {}}
     control = stored(run).control
     for cell in cells(run).values():
-        if cell.arm == control and cell.block and (step_s := record.step_s(cell)) is not None:
+        if cell.arm == control and cell.block and (step_s := derived.step_s(cell)) is not None:
             steps[cell.label][cell.block] = step_s
     return steps[record.CONTROL], steps[""]
 

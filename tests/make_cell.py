@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from bench import record, workload
+from bench import derived, record, workload
 
 MARK = "SIMULATED by tests/make_run.py, nothing was measured"
 ARMS = {"keras-tensorflow": 1.0, "keras-jax": 0.82, "keras-torch": 1.9, "torch-eager": 1.12, "torch-compile": 0.83}
@@ -94,7 +94,7 @@ def make_cell(
         stepping_s = sum(life.rounds("train_step", "train_step", expected_s, 1, batch))
         starts_s, rounds_s = life.phases[-1]["extra_info"]["starts_s"], life.phases[-1]["stats"]["data"]
         begun = zip(starts_s, rounds_s, strict=True)
-        disturbed = sum(bool(record.taints(tuple(life.windows), start_s, start_s + s)) for start_s, s in begun)
+        disturbed = sum(bool(derived.taints(tuple(life.windows), start_s, start_s + s)) for start_s, s in begun)
         if disturbed:
             life.rounds("train_step", "train_step", [step_s] * disturbed, 1, batch)
     if "epoch" in planned.phases:

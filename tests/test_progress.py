@@ -3,7 +3,7 @@ from pathlib import Path
 from make_run import edit, make_run
 from rich.console import Console
 
-from bench import effects, record, stats
+from bench import derived, effects, record, stats
 from bench.progress import step_times
 
 
@@ -34,7 +34,7 @@ def test_every_contestant_stands_against_the_fastest_and_the_control_against_its
     figures: dict[str, dict[int, float]] = {}
     for path in (folder / "cells").glob("conv.*"):
         cell = record.read(path, record.Cell)
-        figures.setdefault(cell.contestant, {})[cell.block] = stats.median(record.phases(cell)["train_step"].counted_s)
+        figures.setdefault(cell.contestant, {})[cell.block] = stats.median(derived.phases(cell)["train_step"].counted_s)
     slower = effects.effect(figures["torch-eager"], figures["keras-jax"])
     noise = effects.effect(figures["torch-eager (a2)"], figures["torch-eager"])
     assert slower is not None

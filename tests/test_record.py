@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from make_run import make_run
 
-from bench import record
+from bench import derived, record
 from bench.errors import UsageError
 from bench.record import Cell, Run, Window
 
@@ -74,10 +74,10 @@ def test_records_of_schema_1_are_read(tmp_path):
     stored, cell = record.read(OLD / "run-schema1.json", Run), record.read(OLD / "cell-schema1.json", Cell)
     assert (stored.schema, stored.control, stored.plan[0].label) == (1, None, "")
     assert (cell.schema, cell.label, cell.ledger, cell.watch, cell.energy) == (1, "", (), (), ())
-    step = record.phases(cell)["train_step"]
+    step = derived.phases(cell)["train_step"]
     assert step.warmup_rounds == 5  # assumed in those days, not found
     assert len(step.counted_s) == len(step.rounds_s) - 5
-    assert record.ledger(cell) == {}
+    assert derived.ledger(cell) == {}
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
@@ -108,7 +108,7 @@ def test_a_round_is_tainted_by_the_windows_it_overlaps_and_does_not_count(cell):
     steps = rounds([1.0] * 6, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
     value = msgspec.structs.replace(value, pytest_benchmark={"benchmarks": [steps]})
     value = with_windows(value, (0.0, 1.5, ()), (1.5, 2.5, ("steal",)), (2.5, 4.0, ()), (4.0, 9.0, ()))
-    phase = record.phases(value)["train_step"]
+    phase = derived.phases(value)["train_step"]
     assert phase.taints == ((), ("steal",), ("steal",), (), (), ())
     assert phase.counted == (True, False, False, True, True, True)
     assert not phase.mostly_tainted
@@ -117,7 +117,7 @@ def test_a_round_is_tainted_by_the_windows_it_overlaps_and_does_not_count(cell):
 def test_rounds_are_never_all_dropped(cell):
     steps = rounds([1.0, 1.1, 1.2, 1.3], [0.0, 1.0, 2.0, 3.0])
     value = msgspec.structs.replace(record.read(cell, Cell), pytest_benchmark={"benchmarks": [steps]})
-    phase = record.phases(with_windows(value, (0.0, 3.0, ("load",)), (3.0, 9.0, ())))["train_step"]
+    phase = derived.phases(with_windows(value, (0.0, 3.0, ("load",)), (3.0, 9.0, ())))["train_step"]
     assert phase.mostly_tainted
     assert phase.counted_s == (1.0, 1.1, 1.2, 1.3)
 
@@ -125,7 +125,7 @@ def test_rounds_are_never_all_dropped(cell):
 def test_rounds_measured_again_stand_behind_the_first_ones(cell):
     first, again = rounds([1.0] * 3, [0.0, 1.0, 2.0]), rounds([1.5], [9.0])
     value = msgspec.structs.replace(record.read(cell, Cell), pytest_benchmark={"benchmarks": [first, again]})
-    phase = record.phases(with_windows(value, (0.5, 2.0, ("load",)), (2.0, 20.0, ())))["train_step"]
+    phase = derived.phases(with_windows(value, (0.5, 2.0, ("load",)), (2.0, 20.0, ())))["train_step"]
     assert phase.rounds_s == (1.0, 1.0, 1.0, 1.5)
     assert phase.counted_s == (1.0, 1.5)
     assert phase.starts_s == (0.0, 1.0, 2.0, 9.0)
@@ -133,10 +133,10 @@ def test_rounds_measured_again_stand_behind_the_first_ones(cell):
 
 def test_the_ledger_divides_the_training_steps_and_loses_nothing(cell):
     value = record.read(cell, Cell)
-    parts = record.ledger(value)
+    parts = derived.ledger(value)
     spans_s = sum(span.end_s - span.start_s for span in value.ledger)
     assert sum(parts.values()) == pytest.approx(spans_s, rel=1e-9)  # the same seconds, added in another order
-    assert parts["warm_up"] + parts["steady"] == pytest.approx(sum(record.phases(value)["train_step"].rounds_s))
+    assert parts["warm_up"] + parts["steady"] == pytest.approx(sum(derived.phases(value)["train_step"].rounds_s))
     assert {"interpreter", "import", "first_step", "teardown"} <= {name for name, s in parts.items() if s > 0}
 
 
@@ -144,6 +144,6 @@ def test_a_disturbance_that_begins_is_not_taken_for_the_end_of_a_warm_up(cell):
     seconds = [3.0, 1.0, 1.01, 1.0, 1.02, 1.0, 1.01, 1.0, 1.02, 1.0, 1.01, 1.0, 2.0, 2.1, 2.0, 2.2, 2.0, 2.1]
     steps = rounds(seconds, [10.0 * number for number in range(len(seconds))])
     value = msgspec.structs.replace(record.read(cell, Cell), pytest_benchmark={"benchmarks": [steps]})
-    phase = record.phases(with_windows(value, (0.0, 119.0, ()), (119.0, 500.0, ("load",))))["train_step"]
+    phase = derived.phases(with_windows(value, (0.0, 119.0, ()), (119.0, 500.0, ("load",))))["train_step"]
     assert phase.warmup_rounds == 1
     assert phase.counted_s == tuple(seconds[1:12])

@@ -9,7 +9,7 @@ import pytest
 from make_run import edit, make_run
 from read_report import headings, rows
 
-from bench import effects, record
+from bench import derived, effects, record
 from bench.report import build
 
 
@@ -100,7 +100,7 @@ def test_the_csv_holds_every_raw_round_of_the_records_exactly(whole: Path) -> No
     expected = []
     for path in sorted((whole / "cells").iterdir()):
         cell = record.read(path, record.Cell)
-        for phase in record.phases(cell).values():
+        for phase in derived.phases(cell).values():
             flags = zip(phase.rounds_s, phase.tainted, phase.counted, strict=True)
             for place, (seconds, tainted, counted) in enumerate(flags):
                 marked = (place < phase.warmup_rounds, tainted, counted)
@@ -214,7 +214,7 @@ def test_a_run_of_trainings_only_is_ranked_by_epoch_time(tmp_path: Path) -> None
     )
     for path in (folder / "cells").iterdir():
         cell = record.read(path, record.Cell)
-        epoch = record.phases(cell)["epoch"].rounds_s[0]
+        epoch = derived.phases(cell)["epoch"].rounds_s[0]
         extra = {"phase": "converge", "warmup_rounds": 0, "steps_per_round": 500, "samples_per_round": 64_000}
         edit(path, pytest_benchmark={"benchmarks": [{"extra_info": extra, "stats": {"data": [epoch] * 3}}]})
     build(folder)

@@ -7,7 +7,7 @@ import pytest
 from make_run import edit, make_run
 from read_report import rows, section, tables
 
-from bench import record
+from bench import derived, record
 from bench.report import build
 from bench.report.contamination import words
 
@@ -110,7 +110,7 @@ def test_disturbed_rounds_are_told_at_the_top_and_listed_cell_by_cell(tmp_path: 
 def test_rounds_that_count_although_disturbed_are_not_said_to_be_left_out_or_measured_again(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5)
     (cell,) = cells(folder, "conv.torch-eager.cpu.b1.json")
-    begin_s = record.phases(cell)["epoch"].starts_s[0]
+    begin_s = derived.phases(cell)["epoch"].starts_s[0]
     window = record.Window(begin_s + 1e-3, begin_s + 2e-3, {}, ("12 pages were swapped",))
     edit(folder / "cells" / f"{cell.id}.json", watch=(*cell.watch, window))
     top = report(folder).partition("## In words")[0]
@@ -200,7 +200,7 @@ def test_resources_are_those_of_the_records_each_with_its_source(run: Path) -> N
     assert float(column(found, "J/step")["torch-eager"]) == pytest.approx(joules, rel=0.006), "three digits"
     assert f"J/step: {COUNTER}, difference over the rounds of train" in page.replace("\\", "")
     (ceiling,) = cells(run, "ceiling.torch-eager.*")
-    best = 2 * 1024**3 / min(record.phases(ceiling)["ceiling"].rounds_s) / 1e9
+    best = 2 * 1024**3 / min(derived.phases(ceiling)["ceiling"].rounds_s) / 1e9
     assert float(column(found, "ceiling GFLOP/s")["torch-eager"]) == pytest.approx(best, abs=0.5), "three digits"
     reached = float(column(found, "GFLOP/s")["torch-eager"])
     assert float(column(found, "share")["torch-eager"].rstrip(" %")) == pytest.approx(100 * reached / best, abs=0.6)
@@ -255,7 +255,7 @@ def test_how_earlier_tries_of_a_cell_ended_and_what_they_measured_is_told(tmp_pa
     assert "**Tried again**: the first try of these cells was killed or disturbed and does not count:\n" in top
     assert f"  - conv.torch-eager.cpu.b1: an earlier try was {killed}\n" in top.replace("\\", "")
     (cell,) = cells(folder, "conv.keras-jax.cpu.b1.json")
-    counts_s = record.step_s(cell)
+    counts_s = derived.step_s(cell)
     assert counts_s is not None
     assert (
         f"  - conv.keras-jax.cpu.b1: an earlier try was {disturbed}; 3 rounds of it are kept in the record, with a "

@@ -6,7 +6,7 @@ import pytest
 from make_run import edit, make_run
 from read_report import section, tables
 
-from bench import effects, execution, record, stats
+from bench import derived, effects, execution, record, stats
 from bench.report import build, frames, summary, verdicts
 from bench.report.contest import Contest
 from bench.report.folder import load
@@ -37,7 +37,7 @@ def test_the_controls_second_entry_is_not_pooled_with_its_arm(run: Path) -> None
     medians = {"": [], record.CONTROL: []}
     for path in (run / "cells").glob("conv.torch-eager.*"):
         cell = record.read(path, record.Cell)
-        medians[cell.label].append(stats.median(record.phases(cell)["train_step"].counted_s))
+        medians[cell.label].append(stats.median(derived.phases(cell)["train_step"].counted_s))
     (arm,) = [arm for arm in contest.arms if arm.arm == "torch-eager"]
     assert contest.control is not None
     assert arm.step_s == stats.spread(medians[""])

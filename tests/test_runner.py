@@ -7,7 +7,7 @@ from pathlib import Path
 import harness
 import pytest
 
-from bench import implementation, record, runner
+from bench import derived, implementation, record, runner
 from bench.plan import Options
 
 SOUND = ("fake-1ms", "fake-10ms", "fake-100ms")
@@ -74,15 +74,15 @@ def test_every_planned_cell_has_its_record(folder, cells):
 def test_sound_arms_are_measured_in_full_beside_failing_ones(cells, arm):
     cell = cells[arm]
     assert (cell.status, cell.reason, cell.output_tail) == ("ok", None, "")
-    assert list(record.phases(cell))[:4] == ["first_step", "train_step", "epoch", "validate"]
+    assert list(derived.phases(cell))[:4] == ["first_step", "train_step", "epoch", "validate"]
     assert cell.peak_memory_bytes is not None
     assert cell.peak_memory_bytes > 10_000_000
 
 
 def test_what_an_arm_offers_beside_its_own_step_is_measured_once_and_told_apart(folder, cells):
-    (offered,) = [name for name in SOUND if "aside" in record.phases(cells[name])]
+    (offered,) = [name for name in SOUND if "aside" in derived.phases(cells[name])]
     assert offered == "fake-10ms"
-    aside = record.phases(cells[offered])["aside"]
+    aside = derived.phases(cells[offered])["aside"]
     assert aside.about == "spins half as long"
     assert min(aside.rounds_s) >= 0.005
     report = (harness.only_run(folder) / "report.md").read_text()
@@ -109,7 +109,7 @@ def test_a_dead_cell_says_how_much_memory_it_held_where_that_can_be_told(cells):
 
 @pytest.mark.parametrize("arm", SOUND)
 def test_the_ledger_of_a_cell_sums_to_its_wall_time(cells, arm):
-    parts = record.ledger(cells[arm])
+    parts = derived.ledger(cells[arm])
     assert sum(parts.values()) == pytest.approx(cells[arm].wall_s, rel=0.02)  # the promise of the issue
     assert all(seconds >= 0 for seconds in parts.values())
 
@@ -142,7 +142,7 @@ def test_a_hole_is_recorded_with_its_reason_and_cure(folder, cells, arm, reason)
 @pytest.mark.parametrize(("arm", "step_s"), [("fake-1ms", 0.001), ("fake-10ms", 0.010), ("fake-100ms", 0.100)])
 def test_the_suite_adds_less_than_20_microseconds_or_half_a_percent_to_a_step(cells, arm, step_s):
     cell = cells[arm]
-    phase = record.phases(cell)["train_step"]
+    phase = derived.phases(cell)["train_step"]
     # Each step measured itself: where this machine took the core away, it did so from both. The first is first_step's;
     # behind the rounds come those of the checks.
     own_s = [int(text) * 1e-9 for text in cell.versions["spun_ns"].split()][1 : 1 + len(phase.rounds_s)]
@@ -172,7 +172,7 @@ def test_threads_and_cores_are_the_cpu_budget_and_recorded(cells):
 def test_epoch_and_validation_make_the_first_point_of_the_curve(cells):
     (point,) = cells["fake-1ms"].curve
     assert (point.epoch, point.train, point.validation) == (1, {"loss": 0.5}, {"loss": 0.25})
-    timed = record.phases(cells["fake-1ms"])
+    timed = derived.phases(cells["fake-1ms"])
     assert timed["epoch"].rounds_s == (point.train_s,)
     assert timed["validate"].rounds_s == (point.validate_s,)
     assert (timed["epoch"].steps_per_round, timed["epoch"].samples_per_round) == (500, 64_000)

@@ -10,7 +10,7 @@ import msgspec
 import psutil
 import pytest
 
-from bench import record
+from bench import derived, record
 
 IDLE_S = 3.0  # 1 % of it is three ticks of the clock the kernel counts in
 PLANTED_NS = {"import": 3e8, "build": 4e8, "stage": 2.5e8, "first_step": 5e8, "teardown": 3.5e8}
@@ -180,7 +180,7 @@ def test_where_a_cell_spends_its_time_is_told_part_by_part(tmp_path):
     code, output = harness.bench(tmp_path, "run", *harness.grid("fake-slow-start"))
     assert code == 0, output
     cell = harness.by_arm(harness.only_run(tmp_path))["fake-slow-start"]
-    parts = record.ledger(cell)
+    parts = derived.ledger(cell)
     assert sum(parts.values()) == pytest.approx(cell.wall_s, rel=0.02)  # the promise of the issue
     for name, planted_ns in PLANTED_NS.items():
         # Beside what was planted each part holds work of its own, a few tens of milliseconds of it; twice as much, and
@@ -197,7 +197,7 @@ def test_a_cell_that_was_disturbed_in_most_of_its_rounds_is_measured_again_and_n
     (earlier,) = disturbed.tries
     assert re.match(r"disturbed in \d+ of \d+ rounds: ", earlier.reason)
     assert len(earlier.rounds_s) >= 17  # kept, though they do not count
-    step = record.phases(disturbed)["train_step"]
+    step = derived.phases(disturbed)["train_step"]
     assert step.mostly_tainted  # the second time too
     assert len(step.counted_s) == len(step.rounds_s) - step.warmup_rounds
     report = (run / "report.md").read_text()
@@ -211,6 +211,6 @@ def test_what_fails_beside_the_planned_phases_is_told_and_costs_none_of_them(tmp
     run = harness.only_run(tmp_path)
     cell = harness.by_arm(run)["fake-one-shape"]
     assert (cell.status, cell.reason) == ("ok", None)
-    assert {"first_step", "train_step", "epoch", "validate"} == set(record.phases(cell))
+    assert {"first_step", "train_step", "epoch", "validate"} == set(derived.phases(cell))
     assert cell.beside == "small_step: ValueError: no other batch size, please"
     assert "no other batch size, please" in (run / "report.md").read_text()

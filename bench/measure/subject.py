@@ -17,13 +17,14 @@ import bench.data
 from bench import weights
 from bench.cell import CURVE_FILE, Request
 from bench.data.windows import Dataset, Indices
+from bench.derived import taints
 from bench.energy import Meter
 from bench.environment import cpu_budget
 from bench.errors import BenchError
 from bench.implementation import Metrics, Session, Setup, arm, open_session
 from bench.measure.ledger import Ledger
 from bench.measure.watch import Watch
-from bench.record import CurvePoint, Energy, taints
+from bench.record import CurvePoint, Energy
 from bench.workload import Workload, load
 
 STAGED_BATCHES = 16

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench import record
+from bench import derived, record
 from bench.report.clocks import clocks
 from bench.report.folder import Folder
 from bench.report.markdown import short, table, text
@@ -21,7 +21,7 @@ class Disturbed:
     """A phase of a cell with tainted rounds."""
 
     cell: record.Cell
-    phase: record.Phase
+    phase: derived.Phase
 
     @property
     def rounds(self) -> int:
@@ -43,7 +43,7 @@ def disturbed(folder: Folder) -> list[Disturbed]:
     return [
         Disturbed(cell, phase)
         for cell in folder.everything
-        for phase in record.phases(cell).values()
+        for phase in derived.phases(cell).values()
         if any(phase.tainted)
     ]
 
@@ -71,7 +71,7 @@ def notices(folder: Folder) -> list[str]:
 def _of_rounds(folder: Folder, found: Sequence[Disturbed]) -> list[str]:
     if not found:
         return []
-    everything = sum(len(phase.rounds_s) for cell in folder.everything for phase in record.phases(cell).values())
+    everything = sum(len(phase.rounds_s) for cell in folder.everything for phase in derived.phases(cell).values())
     groups: dict[tuple[str, str], list[Disturbed]] = {}
     for entry in found:
         groups.setdefault((entry.cell.workload, entry.cell.contestant), []).append(entry)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import record
+from bench import derived, record
 from bench.errors import UsageError
 
 
@@ -116,9 +116,9 @@ def _unusable(value: Any, run: record.Run) -> str | None:
             and phase.samples_per_round >= 1
             and all(0 < s < math.inf for s in phase.rounds_s)
             and len(phase.tainted) == len(phase.rounds_s)
-            for phase in record.phases(value).values()
+            for phase in derived.phases(value).values()
         )
-        record.ledger(value)
+        derived.ledger(value)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         return f"holds rounds in an unknown form ({type(error).__name__}: {error}); delete it and resume the run"
     return None if whole else "holds a round of no steps, of no time or without its start; delete it and resume the run"

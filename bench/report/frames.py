@@ -43,7 +43,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench import record
+from bench import derived, record
 from bench.report.folder import Folder
 
 MEASUREMENTS = {
@@ -107,7 +107,7 @@ def measurements(folder: Folder) -> pd.DataFrame:
                 "step_time_s": seconds / phase.steps_per_round,
                 "throughput_samples_per_s": phase.samples_per_round / seconds,
             }
-            for phase in record.phases(cell).values()
+            for phase in derived.phases(cell).values()
             for number, (seconds, start_s, tainted, counted) in enumerate(_rounds(phase), start=1)
         ]
         rows += [*_earlier(cell, base), *(rounds or [base])]
@@ -125,7 +125,7 @@ def measurements(folder: Folder) -> pd.DataFrame:
 
 def _earlier(cell: record.Cell, base: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The rounds of tries that do not count; a step is as long as in the try that does."""
-    step = record.phases(cell).get("train_step")
+    step = derived.phases(cell).get("train_step")
     for earlier in cell.tries:
         for number, seconds in enumerate(earlier.rounds_s, start=1):
             row = {"phase": "train_step", "round": number, "counted": 0, "seconds": seconds}
@@ -139,7 +139,7 @@ def _earlier(cell: record.Cell, base: dict[str, Any]) -> Iterator[dict[str, Any]
             yield base | {"status": "earlier try", "reason": earlier.reason} | row
 
 
-def _rounds(phase: record.Phase) -> Iterator[tuple[float, float | None, bool, bool]]:
+def _rounds(phase: derived.Phase) -> Iterator[tuple[float, float | None, bool, bool]]:
     """Seconds, start, tainted and counted of every round."""
     starts_s = (*phase.starts_s, *[None] * (len(phase.rounds_s) - len(phase.starts_s)))
     return zip(phase.rounds_s, starts_s, phase.tainted, phase.counted, strict=True)

@@ -1,8 +1,8 @@
-"""Where the time of a cell's process went: the parts of `record.ledger` for every arm, and the time to first result."""
+"""Where the time of a cell's process went: the parts of its ledger for every arm, and the time to first result."""
 
 from collections.abc import Sequence
 
-from bench import record, stats
+from bench import derived, record, stats
 from bench.report.contest import Contest
 from bench.report.markdown import short, table
 
@@ -20,13 +20,13 @@ NOTE = (
 
 def first_result_s(cell: record.Cell) -> float | None:
     """From the start of the process to the first update done; None where that is not known."""
-    parts = record.ledger(cell)
+    parts = derived.ledger(cell)
     return sum(parts[name] for name in TO_FIRST_RESULT) if parts.get("first_step") else None
 
 
 def explained(cell: record.Cell) -> float | None:
     """Sum of the parts over the wall time; None without a ledger."""
-    parts = record.ledger(cell)
+    parts = derived.ledger(cell)
     return sum(parts.values()) / cell.wall_s if parts and cell.wall_s > 0 else None
 
 
@@ -46,7 +46,7 @@ def where_the_time_goes(contest: Contest) -> list[str]:
 def _table(contest: Contest, cells: Sequence[record.Cell]) -> str:
     arms = [arm.arm for arm in contest.arms if any(cell.arm == arm.arm for cell in cells)]
     by_arm = {arm: [cell for cell in cells if cell.arm == arm] for arm in arms}
-    ledgers = {arm: [record.ledger(cell) for cell in mine] for arm, mine in by_arm.items()}
+    ledgers = {arm: [derived.ledger(cell) for cell in mine] for arm, mine in by_arm.items()}
     parts = dict.fromkeys(part for mine in ledgers.values() for parts in mine for part, s in parts.items() if s)
     rows = [[short(part), *(_part([each[part] for each in ledgers[arm]]) for arm in arms)] for part in _ordered(parts)]
     rows.append(["wall", *(_seconds([cell.wall_s for cell in by_arm[arm]]) for arm in arms)])

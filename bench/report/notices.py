@@ -4,7 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable
 
-from bench import record, stats
+from bench import derived, record, stats
 from bench.report import contamination, ledger
 from bench.report.contest import Contest
 from bench.report.folder import Folder
@@ -85,7 +85,7 @@ def _try(cell: record.Cell, earlier: record.Try) -> str:
     if not earlier.rounds_s:
         return words
     kept = earlier.rounds_s
-    step, counts_s = record.phases(cell).get("train_step"), record.step_s(cell)
+    step, counts_s = derived.phases(cell).get("train_step"), derived.step_s(cell)
     words += f"; {_count(kept, 'round')} of it {'is' if len(kept) == 1 else 'are'} kept in the record"
     if step is None or counts_s is None:
         return f"{words}; the last try has no step time"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench import record, stats
+from bench import derived, record, stats
 from bench.cause import Evidence, cause
 from bench.report.contest import ArmSummary, Contest
 from bench.report.markdown import number, short, table, text
@@ -32,7 +32,7 @@ def _ceilings(cell: record.Cell) -> list[Ceiling]:
     extras = [entry["extra_info"] for entry in cell.pytest_benchmark.get("benchmarks", ())]
     return [
         Ceiling(cell.arm, extra["size"], extra["flops"] / min(phase.rounds_s))
-        for phase, extra in zip(record.phases(cell).values(), extras, strict=False)
+        for phase, extra in zip(derived.phases(cell).values(), extras, strict=False)
         if phase.name == record.CEILING and {"size", "flops"} <= extra.keys() and phase.rounds_s
     ]
 
@@ -162,7 +162,7 @@ def _evidence(contest: Contest, arm: ArmSummary) -> Evidence | None:
     made = ceiling(contest, arm.arm)
     most = made.flops_per_s if made else None
     for cell in contest.cells_of(arm.arm):
-        found = record.phases(cell)
+        found = derived.phases(cell)
         own, small, epoch = (found.get(name) for name in ("train_step", "small_step", contest.epoch_phase))
         if own and own.counted_s and small and small.counted_s:
             return Evidence(
@@ -179,5 +179,5 @@ def _evidence(contest: Contest, arm: ArmSummary) -> Evidence | None:
     return Evidence(arm.step_s.median, contest.spec.flops_per_step, most, epoch_step_s=epoch_step_s)
 
 
-def _step_s(phase: record.Phase) -> float:
+def _step_s(phase: derived.Phase) -> float:
     return stats.median(phase.counted_s) / phase.steps_per_round

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench import record, stats
+from bench import derived, record, stats
 from bench.report import ledger
 from bench.report.contest import ArmSummary, Contest, block_numbers, by_block, epoch_phase
 from bench.report.folder import Folder
@@ -77,7 +77,7 @@ def _summarise(
     result = {cell.block: [took_s] for cell in cells if (took_s := ledger.first_result_s(cell))}
     last = int(own["epoch"].max()) if len(own) else None
     final = own[(own["epoch"] == last) & (own["split"] == "validation")]
-    warmed = [phase.warmup_rounds for cell in cells if (phase := record.phases(cell).get("train_step"))]
+    warmed = [phase.warmup_rounds for cell in cells if (phase := derived.phases(cell).get("train_step"))]
     return ArmSummary(
         arm=arm,
         label=label,
@@ -107,7 +107,7 @@ def _summarise(
 
 def _settled(cell: record.Cell) -> bool:
     """Whether the cell's step times are steady after the warm-up; rounds that do not count are no sign of either."""
-    step = record.phases(cell).get("train_step")
+    step = derived.phases(cell).get("train_step")
     if step is None:
         return True
     kept = zip(step.rounds_s, step.counted, strict=True)
@@ -116,7 +116,7 @@ def _settled(cell: record.Cell) -> bool:
 
 def _aside(cell: record.Cell) -> tuple[str, float, float] | None:
     """Of a cell with an aside: what it is, its median step time and that of the cell's own steps."""
-    found = record.phases(cell)
+    found = derived.phases(cell)
     aside, own = found.get("aside"), found.get("train_step")
     if aside is None or own is None:
         return None
