@@ -12,6 +12,8 @@ import msgspec
 from bench import stats
 from bench.record import SPANS, Cell, Window
 
+STRIKES = 2
+"""So many failed cells in a row of a workload and an arm, and it is not tried again."""
 STEADY = ("train_step", "small_step", "aside")
 """Phases of many equal rounds, in which the end of a warm-up is looked for."""
 

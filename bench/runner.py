@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from bench import environment, execution, gate, gpu, interpreters, launch, plan, prepare, record, runfolder
+from bench import environment, gate, gpu, interpreters, launch, plan, prepare, record, runfolder, schedule
 from bench.estimate import Estimator
 from bench.execution import Execution, Setting
 from bench.plan import Contest, Options
@@ -207,9 +207,9 @@ def _execute(
     try:
         # Children inherit it. Where a quota is tighter than the mask, they would start threads for all of the mask.
         os.sched_setaffinity(0, environment.idle_cores(shared.threads))
-        execution.run_parity(under_way)
-        execution.run_cells(under_way)
-        cells = execution.finish(under_way)
+        schedule.run_parity(under_way)
+        schedule.run_cells(under_way)
+        cells = schedule.finish(under_way)
         display.say(f"{under_way.run.ended_because}; writing the report")
         return _report(under_way.run, cells, folder, display)
     except KeyboardInterrupt:

@@ -6,8 +6,8 @@ import pytest
 from make_run import edit, make_run
 from read_report import section, tables
 
-from bench import derived, effects, execution, record, stats
-from bench.report import build, frames, summary, verdicts
+from bench import derived, effects, record, stats
+from bench.report import build, frames, verdicts
 from bench.report.contest import Contest
 from bench.report.folder import load
 from bench.report.summary import contests
@@ -145,10 +145,6 @@ def test_both_entries_of_the_control_are_left_out_where_its_arm_failed_parity(tm
     folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS[:2], blocks=7, rounds=9, control="torch-eager")
     edit(folder / "parity" / "conv.torch-eager.cpu.json", passed=False, reason="loss is off")
     assert "Left out: 3 pairs with torch-eager, torch-eager (a2), given up because of failures." in report(folder)
-
-
-def test_an_arm_is_given_up_here_after_as_many_failures_as_in_the_run() -> None:
-    assert summary.STRIKES == execution.STRIKES
 
 
 def test_a_run_without_a_control_says_that_its_noise_is_not_known(run: Path, tmp_path: Path) -> None:

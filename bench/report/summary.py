@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench import derived, record, stats
+from bench.derived import STRIKES
 from bench.report import ledger
 from bench.report.contest import ArmSummary, Contest, block_numbers, by_block, epoch_phase
 from bench.report.folder import Folder
-
-STRIKES = 2
-"""After so many failed cells in a row an arm is not tried again on the workload: `bench.execution` has the same."""
 
 
 def contests(folder: Folder, measurements: pd.DataFrame, curves: pd.DataFrame) -> list[Contest]:
