@@ -1,8 +1,21 @@
-"""`python -m bench` is `bench`."""
+"""`bench` and `python -m bench`: a signal that comes while the suite is still being imported ends it in order too."""
 
 import sys
 
-from bench.cli import main
+from bench.interrupt import INTERRUPTED, NOTHING, interruptible
+
+
+def main() -> int:
+    """Runs the words of the command line; the exit code."""
+    try:
+        with interruptible():
+            from bench import cli
+
+            return cli.main()
+    except KeyboardInterrupt:
+        print(NOTHING, file=sys.stderr)
+        return INTERRUPTED
+
 
 if __name__ == "__main__":
     sys.exit(main())

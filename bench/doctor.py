@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import checkup, environment, gpu, implementation, interpreters, probe, runfolder, sentinel
+from bench import bill, caches, checkup, cuda, environment, gpu, implementation, interpreters, probe, record, sentinel
 from bench.checkup import Busy
 from bench.energy import Meter
 from bench.errors import BenchError
@@ -27,12 +27,14 @@ def examine(device: Device, out: Path, console: Console) -> None:
     """
     if device == "gpu":
         gpu.require()
+        cuda.require_shared_memory()
+        cuda.require(arm for arm in implementation.arms().values() if device in arm.devices)
     found = environment.describe()
     facts = Table("machine", "", show_header=False)
     for name, value in found.items():
         facts.add_row(name, _shown(name, value))
     facts.add_row("C++ compiler", escape(probe.compiler_problem() or "works"))
-    for name, folder in (("space for results", out), ("space for caches", runfolder.cache_root())):
+    for name, folder in (("space for results", out), ("space for caches", caches.root())):
         there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         facts.add_row(name, escape(f"{shutil.disk_usage(there).free / 1e9:.1f} GB in {folder}"))
     console.print(facts)
@@ -53,6 +55,7 @@ def examine(device: Device, out: Path, console: Console) -> None:
             reason, versions = str(error), ""
         arms.add_row(name, arm.tier, versions, "ready" if reason is None else escape(f"hole: {reason}"))
     console.print(arms)
+    bill.show(console)
 
 
 def look(device: Device) -> list[checkup.Check]:
@@ -85,7 +88,7 @@ def _cpu_s() -> dict[int, tuple[str, float]]:
 
 def _shown(name: str, value: object) -> str:
     if value is None:
-        return "none" if name.endswith("problem") else "unknown"
+        return "none" if name in record.ABSENT else "unknown"
     if name.endswith("_bytes") and isinstance(value, int):
         return f"{value / 2**30:.1f} GiB"
     return escape(str(value))

@@ -1,5 +1,6 @@
 """What the machine is and how much of it this process may use: affinity, cgroup limits, memory, versions."""
 
+import hashlib
 import math
 import os
 import platform
@@ -10,10 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 import bench
-from bench import gpu
+from bench import gpu, image
 
 ROOT = Path("/")
 
@@ -54,11 +56,13 @@ def idle_cores(count: int) -> tuple[int, ...]:
 def describe() -> dict[str, Any]:
     """The machine and the code, for the result; no host name and no user name. A value that cannot be read is None."""
     devices, gpu_problem = gpu.devices()
+    checkout, here = Path(bench.__file__).resolve().parent.parent, image.here()
     return {
         "cpu": _cpu_model(),
         "logical_cores": psutil.cpu_count(logical=True),
         "physical_cores": psutil.cpu_count(logical=False),
         "cpu_budget": cpu_budget(),
+        "cpu_quota": min(_cpu_quotas(ROOT), default=None),
         "memory_bytes": psutil.virtual_memory().total,
         "memory_limit_bytes": memory_limit_bytes(),
         "swap_bytes": psutil.swap_memory().total,
@@ -72,10 +76,18 @@ def describe() -> dict[str, Any]:
         "bench": _version("bench"),
         "pytest": _version("pytest"),
         "pytest_benchmark": _version("pytest-benchmark"),
-        "git": git_state(Path(bench.__file__).resolve().parent.parent),
+        "git": image.source(here) if here else git_state(checkout),
+        "image": image.identity() | msgspec.to_builtins(here) if here else None,
+        "locks": here.locks if here else locks(checkout),
         "gpus": devices,
         "gpu_problem": gpu_problem,
     }
+
+
+def locks(checkout: Path) -> dict[str, str] | None:
+    """Requirement file to its sha256, hex; None where bench was installed without them."""
+    files = sorted((checkout / "requirements").glob("*.txt")) if (checkout / "pyproject.toml").is_file() else []
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files} or None
 
 
 def cpu_governor(root: Path = ROOT) -> str | None:

@@ -12,9 +12,10 @@ import pynvml
 
 from bench.errors import MachineError
 
+_CONTAINER = "in a container: start it with --gpus all; the host needs the NVIDIA driver and container toolkit"
 CURES = {
-    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "install the NVIDIA driver (in a container: start it with --gpus all)",
-    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "load the NVIDIA driver (in a container: start it with --gpus all)",
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: f"install the NVIDIA driver ({_CONTAINER})",
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: f"load the NVIDIA driver ({_CONTAINER})",
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "the driver was updated under a running kernel: restart the machine",
     pynvml.NVML_ERROR_NO_PERMISSION: "give this user access to /dev/nvidia*",
 }
@@ -49,8 +50,36 @@ def devices() -> tuple[list[dict[str, Any]], str | None]:
 def require() -> None:
     """Raises a MachineError, one line with the cure, unless a GPU can be used."""
     found, problem = devices()
+    on_cpu = "or measure on the CPU with --device cpu"
     if not found:
-        raise MachineError(f"--device gpu: {problem}; or leave out --device gpu to measure on the CPU")
+        raise MachineError(f"--device gpu: {problem}; {on_cpu}")
+    if selected() is None:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        raise MachineError(
+            f"--device gpu: CUDA_VISIBLE_DEVICES={visible} names no GPU of this machine; unset it, {on_cpu}"
+        )
+    try:
+        pynvml.nvmlSystemGetCudaDriverVersion_v2()
+    except pynvml.NVMLError as error:
+        if error.value == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
+            raise MachineError(
+                "--device gpu: the driver is there without its CUDA library, libcuda.so.1; install it (in a container: "
+                f"start it with -e NVIDIA_DRIVER_CAPABILITIES=compute,utility); {on_cpu}"
+            ) from error
+
+
+def driver_version() -> str:
+    """Of a driver that answers."""
+    return str(pynvml.nvmlSystemGetDriverVersion())
+
+
+def cuda_version() -> tuple[int, int] | None:
+    """Major and minor version of the newest CUDA that the driver offers; None where it does not tell."""
+    try:
+        number = int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
+    except pynvml.NVMLError:
+        return None
+    return number // 1000, number % 1000 // 10
 
 
 def settings(handle: Any) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import bench
+from bench import caches
 from bench.errors import UsageError
 from bench.implementation import Arm, arms
+from bench.probe import CUDA_RUNTIMES
 
 PROBE_LIMIT_S = 120  # starting a Python on a cold network file system and one small compilation
 
@@ -52,13 +54,15 @@ def base_environment() -> dict[str, str]:
 def hole(arm: Arm, device: str) -> str | None:
     """Why `arm` cannot run on `device` here, with the cure; None when it can."""
     if device not in arm.devices:
-        return f"{arm.name} runs on {', '.join(arm.devices)} only; leave out --device {device}"
+        return f"{arm.name} runs on {', '.join(arm.devices)} only; name it with --device"
     offer = probe(arm.framework)
     missing = [name for name in arm.distributions if offer["distributions"].get(name) is None]
     if missing:
         wanted = " ".join(name.partition("|")[0] for name in missing)
         where = os.environ.get(_variable(arm.framework)) or sys.executable
         return f"{', '.join(missing)} not installed in {where}; install with: {where} -m pip install {wanted}"
+    if arm.needs_compiler and (problem := caches.kernel_problem()):
+        return problem
     if arm.needs_compiler and device == "cpu" and offer["compiler_problem"]:
         return (
             f"no working C++ compiler: {offer['compiler_problem']}; "
@@ -70,7 +74,8 @@ def hole(arm: Arm, device: str) -> str | None:
 @functools.cache
 def probe(framework: str) -> Mapping[str, Any]:
     """What the framework's interpreter offers: keys as printed by `bench.probe`. UsageError if it cannot run bench."""
-    wanted = sorted({name for arm in arms().values() if arm.framework == framework for name in arm.distributions})
+    named_by_arms = {name for arm in arms().values() if arm.framework == framework for name in arm.distributions}
+    wanted = sorted(named_by_arms | set(CUDA_RUNTIMES))
     python = interpreter(framework)
     compiled = any(arm.framework == framework and arm.needs_compiler for arm in arms().values())
     command = [python, "-P", "-m", "bench.probe", *wanted, *(["--compiler"] if compiled else [])]  # that takes a second
@@ -91,10 +96,10 @@ def probe(framework: str) -> Mapping[str, Any]:
 
 
 def summary(framework: str) -> dict[str, Any]:
-    """Python and package versions of the framework's interpreter, for the result."""
+    """Python and package versions of the framework's interpreter, and a hash of all it has, for the result."""
     offer = probe(framework)
     found = filter(None, offer["distributions"].values())
-    return {"python": offer["python"], **dict(found)}
+    return {"python": offer["python"], **dict(found), "installed": offer["installed"]}
 
 
 @functools.cache

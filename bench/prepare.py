@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import bench.data
-from bench import cost, record, runfolder, weights
+from bench import caches, cost, record, weights
 from bench.data.windows import Dataset, naive_loss
 from bench.launch import Prepared
 from bench.plan import Contest
@@ -22,7 +22,7 @@ def prepare(ready: Contest, work: Path, display: Display) -> tuple[Mapping[str, 
     work.mkdir(parents=True, exist_ok=True)
     for done, (name, spec) in enumerate(ready.workloads.items()):
         display.now(f"data of {name}", done, len(ready.workloads))
-        folder = bench.data.prepare(spec, options.data, options.data_dir, cache=runfolder.cache_root(), say=display.say)
+        folder = bench.data.prepare(spec, options.data, options.data_dir, cache=caches.root(), say=display.say)
         dataset = bench.data.open_saved(folder)
         display.say(f"{name}: {dataset.source.description}")
         weights_file = work / f"{name}.npz"

@@ -15,6 +15,8 @@ from importlib import metadata, util
 from pathlib import Path
 
 COMPILER = "--compiler"
+CUDA_RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12")
+"""Distributions that bring CUDA's runtime; the first one's version is CUDA's from 13 on."""
 COMPILERS = ("c++", "g++", "clang++")
 SOURCE = '#include <Python.h>\n#include <omp.h>\nextern "C" int threads() { return omp_get_max_threads(); }\n'
 
@@ -43,6 +45,12 @@ def installed(requirement: str) -> tuple[str, str] | None:
         except metadata.PackageNotFoundError:
             continue
     return None
+
+
+def installed_digest() -> str:
+    """A short hash of the names and versions of everything this interpreter can import."""
+    found = sorted({f"{entry.name}=={entry.version}" for entry in metadata.distributions()})
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
 
 
 def compiler_problem() -> str | None:
@@ -77,6 +85,7 @@ def main() -> None:
     offer: dict[str, object] = {
         "python": sys.version.split()[0],
         "code_digest": code_digest(),
+        "installed": installed_digest(),
         "distributions": {requirement: installed(requirement) for requirement in requirements},
     }
     if COMPILER in sys.argv[1:]:

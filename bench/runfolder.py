@@ -12,15 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import record
-from bench.data import fetch
+from bench import caches, image, record
 from bench.errors import UsageError
 
 CACHE_SPACE_BYTES = 1_000_000_000  # prepared data and compile caches of one run, with room to spare
 SAME = (
-    "code_digest", "interpreters", "cpu", "cpu_budget", "memory_bytes", "kernel", "cpu_governor", "cpu_boost", "gpus",
+    "code_digest", "interpreters", "cpu", "cpu_budget", "cpu_quota", "memory_bytes", "kernel", "cpu_governor",
+    "cpu_boost", "gpus",
 )  # fmt: skip
 """What of the environment must not change within a run."""
+MOUNT = (
+    "mount a folder of yours and run as yourself: mkdir -p results && docker run --rm "
+    '--user "$(id -u):$(id -g)" -v "$PWD/results:/results" …'
+)
+"""The cure in a container. Where the folder is missing, Docker makes it, and root owns it."""
 RESULT_SPACE_BYTES = 50_000_000  # a quick run is about 5 MB; figures and another run's worth of room
 
 
@@ -34,21 +39,16 @@ def new_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
-def cache_root() -> Path:
-    """`BENCH_CACHE_DIR`, else the user's cache folder: the one the data is kept in."""
-    return fetch.default_cache().absolute()
-
-
 def work_folder(run_id: str) -> Path:
     """Where a run keeps what is no result: prepared data, compile caches, what cells hand back."""
-    return cache_root() / "runs" / run_id
+    return caches.root() / "runs" / run_id
 
 
 def check_writable(out: Path) -> None:
     """Raises a UsageError unless results can be written to `out` and working files to the cache."""
-    for name, folder, needed in (
-        ("--out", out, RESULT_SPACE_BYTES),
-        ("BENCH_CACHE_DIR", cache_root(), CACHE_SPACE_BYTES),
+    for name, folder, needed, cure in (
+        ("--out", out, RESULT_SPACE_BYTES, MOUNT),
+        ("BENCH_CACHE_DIR", caches.root(), CACHE_SPACE_BYTES, "start the container with --tmpfs /tmp:exec"),
     ):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -56,9 +56,8 @@ def check_writable(out: Path) -> None:
                 probe.write(b"x")
                 probe.flush()
         except OSError as error:
-            raise UsageError(
-                f"{name} {folder}: cannot be written ({error.strerror}); name a folder that can"
-            ) from error
+            cure = cure if image.here() else "name a folder that can"
+            raise UsageError(f"{name} {folder}: cannot be written ({error.strerror}); {cure}") from error
         free = shutil.disk_usage(folder).free
         if free < needed:
             raise UsageError(

@@ -7,27 +7,26 @@ measured stays, and `resume` measures exactly what is missing.
 import errno
 import os
 import shutil
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from bench import environment, gate, gpu, interpreters, launch, plan, prepare, record, runfolder, schedule
+from bench import cuda, environment, gate, gpu, interpreters, launch, plan, prepare, record, runfolder, schedule
 from bench.estimate import Estimator
 from bench.execution import Execution, Setting
+from bench.interrupt import INTERRUPTED
 from bench.plan import Contest, Options
 from bench.profiles import Profile
 from bench.progress import Display, step_times
 from bench.record import Cell, Run
 
-INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """A disk that has become full, or that the kernel has made read-only, while the run went on."""
+Then = Callable[[Path], None]
+"""What is done with the folder of a run that has ended, in whatever way."""
 
 
 class Planned(NamedTuple):
@@ -61,15 +60,19 @@ def planned(options: Options, setting: Setting) -> Planned:
     return Planned(ready, estimator, cells, tuple(filter(None, (note, changed))), outlook)
 
 
-def run(options: Options, console: Console, setting: Setting) -> int:
-    """Measures what `options` ask for into a new folder; the exit code."""
+def run(options: Options, console: Console, setting: Setting, then: Then = lambda folder: None) -> int:
+    """Measures what `options` ask for into a new folder; the exit code. Call it within `interruptible`."""
+    chosen = plan.contest(options)  # what is named wrong shows before a folder is made
     if options.device == "gpu":
         gpu.require()
-    ready, estimator, cells, notes, outlook = planned(options, setting)
+        cuda.require_shared_memory()
     runfolder.check_writable(options.out)
+    if options.device == "gpu":
+        cuda.require(chosen.arms.values())
+    ready, estimator, cells, notes, outlook = planned(options, setting)
     run_id = runfolder.new_id()
     work = runfolder.work_folder(run_id)
-    with interruptible(), Display(console) as display:
+    with Display(console) as display:
         try:
             prepared, workloads = prepare.prepare(ready, work, display)
             made = Run(
@@ -100,46 +103,46 @@ def run(options: Options, console: Console, setting: Setting) -> int:
         for note in filter(None, (*notes, outlook)):
             display.say(note)
         with runfolder.locked(folder):
-            return _execute(made, folder, ready, work, prepared, estimator, setting, display, used_s=0.0)
+            code = _execute(made, folder, ready, work, prepared, estimator, setting, display, used_s=0.0)
+    then(folder)
+    return code
 
 
-def resume(folder: Path, stored: Run, options: Options, console: Console, setting: Setting) -> int:
+def resume(
+    folder: Path,
+    stored: Run,
+    options: Options,
+    console: Console,
+    setting: Setting,
+    then: Then = lambda folder: None,
+) -> int:
     """Measures the missing cells of a stored run under its own options; the exit code."""
     if options.device == "gpu":
         gpu.require()
+        cuda.require_shared_memory()
     runfolder.check_writable(folder)
+    with runfolder.locked(folder), Display(console) as display:
+        code = _take_up(folder, stored, options, setting, display)
+    then(folder)
+    return code
+
+
+def _take_up(folder: Path, stored: Run, options: Options, setting: Setting, display: Display) -> int:
+    if stored.finished is not None and not runfolder.missing(folder, stored):
+        cells = [record.read(folder / "cells" / f"{cell.id}.json", Cell) for cell in stored.plan]
+        display.say(f"run {stored.id} is finished, nothing of it is missing; writing the report")
+        return _report(stored, cells, folder, display)
     ready = _resolve(options)
-    with runfolder.locked(folder), interruptible(), Display(console) as display:
-        if stored.finished is not None and not runfolder.missing(folder, stored):
-            cells = [record.read(folder / "cells" / f"{cell.id}.json", Cell) for cell in stored.plan]
-            display.say(f"run {stored.id} is finished, nothing of it is missing; writing the report")
-            return _report(stored, cells, folder, display)
-        work = runfolder.work_folder(stored.id)
-        prepared, workloads = prepare.prepare(ready, work, display)
-        runfolder.check_same(stored, workloads, _environment(ready))
-        estimator = _estimator(ready, setting.profiles[options.profile], environment.cpu_budget(), setting)
-        missing = runfolder.missing(folder, stored)
-        there = len(stored.plan) - len(missing)
-        display.say(f"run {stored.id}: {there} of {len(stored.plan)} cells are there, measuring the others")
-        return _execute(stored, folder, ready, work, prepared, estimator, setting, display, used_s=stored.used_s)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt; more of them do not disturb the tidying up."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    if options.device == "gpu":
+        cuda.require(ready.arms.values())
+    work = runfolder.work_folder(stored.id)
+    prepared, workloads = prepare.prepare(ready, work, display)
+    runfolder.check_same(stored, workloads, _environment(ready))
+    estimator = _estimator(ready, setting.profiles[options.profile], environment.cpu_budget(), setting)
+    missing = runfolder.missing(folder, stored)
+    there = len(stored.plan) - len(missing)
+    display.say(f"run {stored.id}: {there} of {len(stored.plan)} cells are there, measuring the others")
+    return _execute(stored, folder, ready, work, prepared, estimator, setting, display, used_s=stored.used_s)
 
 
 def _resolve(options: Options) -> Contest:
@@ -213,7 +216,8 @@ def _execute(
         display.say(f"{under_way.run.ended_because}; writing the report")
         return _report(under_way.run, cells, folder, display)
     except KeyboardInterrupt:
-        under_way.update(ended_because="interrupted")
+        if under_way.run.finished is None:  # else it was the report that was interrupted
+            under_way.update(ended_because="interrupted")
         display.say(f"interrupted; everything measured is kept. Resume with: bench run --resume {folder}")
         return INTERRUPTED
     except OSError as error:

@@ -15,8 +15,8 @@ class Board(dict[str, Any]):
 class Library:
     """Stands for the module `pynvml`: its constants and errors are the real ones."""
 
-    def __init__(self, *boards: Board, problem: int | None = None) -> None:
-        self.boards, self.problem = boards, problem
+    def __init__(self, *boards: Board, problem: int | None = None, cuda: int | Exception = 13_000) -> None:
+        self.boards, self.problem, self.cuda = boards, problem, cuda
         self.started = 0
 
     def nvmlInit(self) -> None:  # noqa: N802 (NVML's name)
@@ -38,6 +38,11 @@ class Library:
 
     def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
         return "580.1"
+
+    def nvmlSystemGetCudaDriverVersion_v2(self) -> int:  # noqa: N802
+        if isinstance(self.cuda, Exception):
+            raise self.cuda
+        return self.cuda
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("nvmlDeviceGet"):
@@ -78,9 +83,9 @@ def process(pid: int, held_bytes: int | None = 2**30) -> SimpleNamespace:
     return SimpleNamespace(pid=pid, usedGpuMemory=held_bytes)
 
 
-def install(monkeypatch: Any, *boards: Board, problem: int | None = None) -> Library:
+def install(monkeypatch: Any, *boards: Board, problem: int | None = None, cuda: int | Exception = 13_000) -> Library:
     """Puts the library in the place of the real one, not yet started."""
-    library = Library(*boards, problem=problem)
+    library = Library(*boards, problem=problem, cuda=cuda)
     monkeypatch.setattr(gpu, "pynvml", library)
     monkeypatch.setattr(gpu, "_STARTED", [])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -80,8 +80,8 @@ def every_core_busy() -> Iterator[None]:
 
 
 def only_run(folder: Path) -> Path:
-    """The one run folder under `folder/results`."""
-    (run,) = (folder / "results").iterdir()
+    """The one run folder under `folder/results`; a container's cache lies beside it."""
+    (run,) = (path for path in (folder / "results").iterdir() if not path.name.startswith("."))
     return run
 
 

@@ -14,7 +14,7 @@ import pytest
 from data_files import JENA_ROWS, Asked, Server, few_reviews, imdb_bytes, jena_zip, nobody, serving, sha256, write_imdb
 
 import bench.data
-from bench import workload
+from bench import caches, workload
 from bench.data import command, fetch, sources
 from bench.errors import MachineError, UsageError
 
@@ -83,9 +83,9 @@ def test_the_option_comes_before_the_environment(monkeypatch):
 
 
 def test_the_cache_is_the_users_or_the_one_that_was_named(monkeypatch):
-    assert fetch.default_cache().name == "bench"
+    assert caches.root().name == "bench"
     monkeypatch.setenv("BENCH_CACHE_DIR", "/some/cache")
-    assert fetch.default_cache() == Path("/some/cache")
+    assert caches.root() == Path("/some/cache")
 
 
 def test_a_download_is_checked_kept_and_not_repeated(asked):

@@ -24,7 +24,7 @@ FAILING = {
 }
 HOLES = {
     "fake-absent": r"no-such-distribution\|nor-this-one not installed in .+; install with: .+ -m pip install no-such",
-    "fake-gpu-only": r"fake-gpu-only runs on gpu only; leave out --device cpu",
+    "fake-gpu-only": r"fake-gpu-only runs on gpu only; name it with --device",
 }
 HOSTILE = {
     "pytest.ini": "[pytest]\naddopts = --collect-only\npython_functions = nothing\n",

@@ -32,12 +32,13 @@ def load(
 ) -> Dataset:
     """The workload's data: from `data_dir`, else the cache, else a download, else (under `auto`) synthetic of `seed`.
 
-    `cache` None is `fetch.default_cache()`; `say` gets one line for what a user must know. UsageError: something named
+    `cache` None is `caches.root()`; `say` gets one line for what a user must know. UsageError: something named
     is wrong, or a file is bad. MachineError: `real`, and it cannot be had here.
     """
-    from bench.data import fetch, sources
+    from bench import caches
+    from bench.data import sources
 
-    where = cache or fetch.default_cache()
+    where = cache or caches.root()
     return sources.load(workload, kind=kind, data_dir=data_dir, seed=seed, cache=where, say=say)
 
 
@@ -51,7 +52,8 @@ def prepare(
     say: Callable[[str], None] = _to_screen,
 ) -> Path:
     """The same, saved in the cache once and used again: the folder for `open_saved`."""
-    from bench.data import fetch, sources
+    from bench import caches
+    from bench.data import sources
 
-    where = cache or fetch.default_cache()
+    where = cache or caches.root()
     return sources.prepare(workload, kind=kind, data_dir=data_dir, seed=seed, cache=where, say=say)

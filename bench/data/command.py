@@ -4,8 +4,8 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.data import sources
-from bench.data.fetch import REMOTES, FetchError, Remotes, fetch
+from bench.data import places, sources
+from bench.data.fetch import REMOTES, FetchError, Remotes, fetch, offline
 from bench.data.windows import Source
 from bench.errors import MachineError
 from bench.workload import Reviews, Workload
@@ -18,17 +18,18 @@ def describe(
 
     Reads and checks the files, asks no network. A bad file, or a `data_dir` without the data, is a UsageError.
     """
-    lines = [f"cache {cache}"]
+    lines = _places(cache)
     for workload in _one_per_data_set(workloads):
         remote = sources.remote_of(workload, remotes)
         if data_dir is not None:
             path: Path | None = sources.named(data_dir, workload, remote)
         else:
-            path = sources.find(cache, workload)
+            path = places.found(workload, cache)
         if path is None:
+            later = "bench data --fetch" if offline() else "bench data --fetch, or the next run,"
             lines += [
-                f"{remote.name}: not here; bench data --fetch, or the next run, downloads it from {remote.url}",
-                "  without a network a run makes synthetic data; --data-dir takes a folder that holds the file",
+                f"{remote.name}: not here; {later} downloads it from {remote.url}",
+                f"  without it a run makes synthetic data; {places.cure()}",
             ]
         else:
             lines += _file(path, sources.read(path, workload).source)
@@ -40,18 +41,26 @@ def download(workloads: Sequence[Workload], *, cache: Path, say: sources.Say, re
 
     A MachineError where a download does not work; a UsageError where the cache cannot be written.
     """
-    lines = [f"cache {cache}"]
+    lines = _places(cache)
     for workload in _one_per_data_set(workloads):
         remote = sources.remote_of(workload, remotes)
-        path = sources.find(cache, workload)
+        path = places.found(workload, cache)
         if path is None:
             try:
                 path = fetch(remote, cache, functools.partial(sources.read, workload=workload), say)
             except FetchError as error:
-                cure = f"put the file into {cache}, or name a folder that holds it with --data-dir"
+                cure = f"put the file into {cache}, or {places.cure()}"
+                if offline():
+                    cure = f"unset it (in a container: -e BENCH_OFFLINE=0), {cure}"
                 raise MachineError(f"{remote.name} was not downloaded: {error}; {cure}") from error
         lines += _file(path, sources.read(path, workload).source)
     return lines
+
+
+def _places(cache: Path) -> list[str]:
+    """The cache; in an image also where it brings data, and what is there."""
+    others = places.places(cache)[1:]
+    return [f"cache {cache}", *(f"then {folder}: {places.held(folder) or 'nothing there'}" for folder in others)]
 
 
 def _one_per_data_set(workloads: Sequence[Workload]) -> list[Workload]:

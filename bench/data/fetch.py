@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import filelock
-import platformdirs
 import pooch
 import requests
 import rich.console
@@ -59,9 +58,9 @@ REMOTES = Remotes(
 )
 
 
-def default_cache() -> Path:
-    """The folder of downloads and prepared data: `BENCH_CACHE_DIR`, else the user's cache folder."""
-    return Path(os.environ.get("BENCH_CACHE_DIR") or platformdirs.user_cache_dir("bench"))
+def offline() -> bool:
+    """Whether `BENCH_OFFLINE` forbids downloads."""
+    return os.environ.get("BENCH_OFFLINE") not in (None, "", "0")
 
 
 @contextlib.contextmanager
@@ -95,7 +94,7 @@ def fetch(remote: Remote, cache: Path, check: Callable[[Path], object], say: Cal
     cannot be written. A file that is in the cache already is never touched.
     """
     target = cache / remote.name
-    if os.environ.get("BENCH_OFFLINE") not in (None, "", "0"):
+    if offline():
         raise FetchError("BENCH_OFFLINE is set")
     address = urlsplit(remote.url)
     if reason := _no_answer(urlunsplit((address.scheme, address.netloc, "/", "", ""))):

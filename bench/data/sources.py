@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.data import Kind, imdb, jena, prepared, reviews, series, synthetic, synthetic_weather
+from bench.data import Kind, imdb, jena, places, prepared, reviews, series, synthetic, synthetic_weather
 from bench.data.fetch import REMOTES, FetchError, Remote, Remotes, cache_lock, fetch
 from bench.data.files import fingerprint, wrong
 from bench.data.windows import Dataset, Source
@@ -33,14 +33,6 @@ def data_dir_from(option: Path | None) -> Path | None:
     """The folder of local copies the user named: the option, else `BENCH_DATA_DIR`, else None."""
     named = os.environ.get("BENCH_DATA_DIR")
     return option or (Path(named) if named else None)
-
-
-def find(folder: Path, workload: Workload) -> Path | None:
-    """The workload's real data file in a folder; None where there is none."""
-    if isinstance(workload.data, Reviews):
-        path = folder / imdb.NAME
-        return path if path.exists() else None
-    return jena.find(folder, workload)
 
 
 def read(path: Path, workload: Workload) -> Dataset:
@@ -72,17 +64,16 @@ def locate(
     remote = remote_of(workload, remotes)
     if data_dir is not None:
         return Origin(named(data_dir, workload, remote), seed)
-    if path := find(cache, workload):
+    if path := places.found(workload, cache):
         return Origin(path, seed)
     try:
         return Origin(fetch(remote, cache, lambda got: read(got, workload), say), seed)
     except FetchError as error:
-        lacking = f"{remote.name} for workload '{workload.name}' is not in {cache} and was not downloaded ({error})"
+        missing = f"{remote.name} for workload '{workload.name}' is not in {places.words(cache)}"
+        lacking = f"{missing} and was not downloaded ({error})"
         if kind == "real":
-            raise MachineError(
-                f"--data real: {lacking}; name a folder that holds it with --data-dir, or ask for --data synthetic"
-            ) from error
-        say(f"SYNTHETIC data: {lacking}; --data-dir takes a folder that holds it")
+            raise MachineError(f"--data real: {lacking}; {places.cure()}, or ask for --data synthetic") from error
+        say(f"SYNTHETIC data: {lacking}; for real data {places.cure()}")
         return Origin(None, seed, f"no real data: {remote.name} neither given nor downloaded")
 
 
@@ -93,10 +84,9 @@ def named(data_dir: Path, workload: Workload, remote: Remote) -> Path:
     if not data_dir.is_dir():
         found = "not a folder" if data_dir.exists() else "no such folder"
         raise wrong(data_dir, found, expected, cure)
-    path = find(data_dir, workload)
+    path = places.find(data_dir, workload)
     if path is None:
-        names = sorted(entry.name for entry in data_dir.iterdir())
-        raise wrong(data_dir, f"holds {', '.join(names[:5]) or 'nothing'}{' …' * (len(names) > 5)}", expected, cure)
+        raise wrong(data_dir, f"holds {places.held(data_dir) or 'nothing'}", expected, cure)
     return path
 
 

@@ -1,6 +1,9 @@
 """Stands in for the parity gate: `python -m impl_fake.parity WORKLOAD ARM DEVICE OUT PARENT`; fake-unequal fails it."""
 
+import os
+import signal
 import sys
+import tempfile
 from pathlib import Path
 
 from bench import record, workload
@@ -15,6 +18,10 @@ def command(python: str, name: str, arm: str, device: str, out: Path, settings: 
 def main(name: str, arm: str, device: str, out: Path, parent: int) -> int:
     """Writes a record and returns the exit code, as the gate does."""
     die_with_parent(parent)
+    fifo = Path(tempfile.gettempdir(), "fake-parity.fifo")
+    if fifo.exists():  # a test wants it to hang, and its number
+        fifo.write_text(str(os.getpid()))
+        signal.pause()
     passed = arm != "fake-unequal"
     verdict = record.Parity(
         schema=record.SCHEMA,
