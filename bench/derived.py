@@ -91,9 +91,9 @@ def phases(cell: Cell) -> dict[str, Phase]:
     return found
 
 
-def step_s(cell: Cell) -> float | None:
-    """The cell's figure: the median step time of its counted rounds; None for a cell without one."""
-    step = phases(cell).get("train_step") if cell.status == "ok" else None
+def step_s(cell: Cell, phase: str = "train_step") -> float | None:
+    """The cell's figure: the median step time of the phase's counted rounds; None for a cell without one."""
+    step = phases(cell).get(phase) if cell.status == "ok" else None
     return None if step is None else stats.median(step.counted_s) / step.steps_per_round
 
 

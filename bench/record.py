@@ -25,6 +25,9 @@ CONTROL = "a2"
 CEILING = "ceiling"
 """Stands for the workload in a cell that measures how fast a framework multiplies matrices; also its phase."""
 
+ABSENT = frozenset({"container", "cpu_quota", "gpu_problem", "image"})
+"""Keys of a run's environment whose None says that there is none, not that it is unknown."""
+
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 Status = Literal["ok", "failed", "hole"]

@@ -13,7 +13,7 @@ FRAMEWORKS = {"tensorflow", "keras", "jax", "jaxlib", "torch"}
 BENCH = sorted((ROOT / "bench").rglob("*.py"))
 MEASURING = {
     "runner", "plan", "measure", "implementation", "parity", "launch", "process", "cell", "gate", "execution",
-    "schedule", "sentinel", "energy",
+    "schedule", "sentinel", "energy", "recipe", "reproduce", "containers",
 }  # fmt: skip
 
 
@@ -65,7 +65,8 @@ def test_an_implementation_reaches_only_the_contract_and_its_own_framework(packa
 @pytest.mark.parametrize(
     "path",
     [
-        *(ROOT / "bench" / f"{name}.py" for name in ("stats", "record", "derived", "effects", "cause")),
+        *(ROOT / f"bench/{name}.py" for name in ("stats", "record", "derived", "effects", "cause")),
+        *(ROOT / f"bench/{name}.py" for name in ("compare", "differences")),
         *(ROOT / "bench/report").glob("*.py"),
     ],
 )

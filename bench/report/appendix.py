@@ -4,9 +4,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.record import ABSENT
 from bench.report.contamination import disturbances
 from bench.report.folder import Folder
-from bench.report.markdown import fence, number, short, table, text
+from bench.report.markdown import code, fence, number, short, table, text
 
 TAIL_LINES = 15
 
@@ -68,7 +69,10 @@ def _arms(folder: Folder) -> list[str]:
 
 
 def _environment(folder: Folder) -> list[str]:
-    rows = [[short(key), text("unknown" if value is None else value)] for key, value in _flat(folder.run.environment)]
+    rows = [
+        [short(key), text(("none" if key in ABSENT else "unknown") if value is None else value)]
+        for key, value in _flat(folder.run.environment)
+    ]
     return ["## Environment", table(["what", "value"], rows, left=2)] if rows else []
 
 
@@ -102,6 +106,8 @@ def _reproduce(folder: Folder) -> list[str]:
     return [
         "## Run it again",
         fence(shlex.join(run.command)),
+        f"{code(f'bench reproduce {shlex.quote(run.id)}')} says what this was obtained with, image, versions and data "
+        "included, and how to obtain it again; with `--yes` it does so and compares the two.",
         f"Seed {run.seed}; {commit}{changed}; result schema {run.schema}. Every raw round is in `measurements.csv`, "
         "every epoch in `curves.csv`; `bench report` makes this page again from the records beside it.",
     ]
