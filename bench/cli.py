@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import itertools
 import re
 import sys
 from collections.abc import Sequence
@@ -10,19 +9,17 @@ from pathlib import Path
 from typing import NoReturn, get_args
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from bench import doctor, plan, record, runfolder, runner, workload
+from bench import caches, doctor, handover, image, outlook, record, runfolder, runner, stream, workload
+from bench.containers import command as image_verb
 from bench.data import command, sources
 from bench.effects import MARGIN
 from bench.errors import BenchError, MachineError, UsageError
-from bench.estimate import memory_bytes
 from bench.execution import Setting
+from bench.interrupt import INTERRUPTED, NOTHING, interruptible
 from bench.layers import Gate
 from bench.plan import Options
 from bench.profiles import PROFILES
-from bench.progress import duration
 from bench.workload import Head
 
 BUDGET = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[smh])")
@@ -42,14 +39,16 @@ def main(arguments: Sequence[str] | None = None, setting: Setting | None = None)
     try:
         if not sys.platform.startswith("linux"):
             raise MachineError(f"bench runs on Linux only (process groups, cgroups); this is {sys.platform}")
-        given = _parser().parse_args(words)
-        code: int = given.verb_function(given, words, setting or Setting(), Console())
+        with interruptible():
+            given = _parser().parse_args(words)
+            caches.require_temporary()
+            code: int = given.verb_function(given, words, setting or Setting(), Console())
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("bench: interrupted; nothing was measured", file=sys.stderr)
-        return 130
+        print(NOTHING, file=sys.stderr)
+        return INTERRUPTED
     return code
 
 
@@ -62,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument(
         "--arm", action="append", default=[], metavar="A", help="may be repeated; default: all stock arms"
     )
-    grid.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    _add_device(grid)
     grid.add_argument("--profile", choices=tuple(PROFILES), default="quick")
     _add_data(grid)
     grid.add_argument("--seed", type=_whole, default=0, metavar="N", help="of weights, order of samples, order of arms")
@@ -77,15 +76,31 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = verbs.add_parser("plan", parents=[grid], help="print what `run` would measure, with time and memory")
     verb.set_defaults(verb_function=_plan)
-    verb = verbs.add_parser("run", parents=[grid], help="measure into a new folder, or complete one")
-    verb.add_argument("--resume", metavar="RUN", help="folder or id of a run to complete, with its own options")
+    measuring = _Parser(add_help=False, parents=[grid])  # here and in a container: the two can never differ
+    measuring.add_argument("--resume", metavar="RUN", help="folder or id of a run to complete, with its own options")
+    _add_stream(measuring)
+    verb = verbs.add_parser("run", parents=[measuring], help="measure into a new folder, or complete one")
     verb.set_defaults(verb_function=_run)
+    image_verb.add_parser(verbs, measuring)
     verb = verbs.add_parser("report", help="write a run's report, tables and figures again from its records")
     verb.add_argument("run", metavar="RUN", help="folder or id of a run")
     verb.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="where ids are looked up")
+    _add_stream(verb)
     verb.set_defaults(verb_function=_report)
+    verb = verbs.add_parser(
+        "reproduce",
+        help="say what a run was obtained with and how to obtain it again; --yes does it and compares the two",
+        epilog="with --yes, the exit code is the new run's: 0 measured and compared, also where intervals do not "
+        "overlap; 1 some of its cells failed; 2 the data here is another; 3 neither the run's image nor its code is "
+        "here; 130 interrupted, resumable",
+    )
+    verb.add_argument("run", metavar="RUN", help="folder or id of a run")
+    verb.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="of ids, and of the new run")
+    verb.add_argument("--yes", action="store_true", help="measure it again into a new folder")
+    verb.add_argument("--data-dir", type=Path, metavar="DIR", help="the data it had; default: $BENCH_DATA_DIR")
+    verb.set_defaults(verb_function=_reproduce)
     verb = verbs.add_parser("doctor", help="say what this machine is and what it lacks")
-    verb.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    _add_device(verb)
     verb.add_argument("--out", type=Path, default=Path("results"), metavar="DIR")
     verb.set_defaults(verb_function=_doctor)
     verb = verbs.add_parser("data", help="say where the data sets are and what they are, or fetch them")
@@ -99,6 +114,16 @@ def _parser() -> argparse.ArgumentParser:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", choices=("auto", "real", "synthetic"), default="auto")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="local copies; default: $BENCH_DATA_DIR")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    found = image.here()
+    default = found.device if found else Options.device
+    parser.add_argument("--device", choices=("cpu", "gpu"), default=default, help=f"default here: {default}")
+
+
+def _add_stream(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stream", action="store_true", help="write the run folder to standard output, as a tar")
 
 
 def _whole(text: str) -> int:
@@ -146,62 +171,70 @@ def _data_dir(given: argparse.Namespace) -> Path | None:
 
 
 def _plan(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
-    ready, _, cells, notes, outlook = runner.planned(_options(given, words), setting)
-    table = Table("block", "workload", "arms in order", "phases", "time", "memory of a cell")
-    groups = itertools.groupby(cells, key=lambda cell: (cell.block, cell.workload, cell.phases))
-    for (block, name, phases), group in groups:
-        members = list(group)
-        memory = memory_bytes(ready.workloads.get(name), setting.assumptions)
-        arms = ", ".join(cell.contestant + (" (hole)" if cell.arm in ready.holes else "") for cell in members)
-        time = duration(sum(cell.estimate_s for cell in members))
-        table.add_row(str(block), name, escape(arms), ", ".join(phases), time, f"{memory / 2**30:.1f} GiB")
-    console.print(table)
-    total_s, limit_s = (
-        sum(cell.estimate_s for cell in cells),
-        plan.budget_s(ready.options, setting.profiles[ready.options.profile]),
-    )
-    console.print(f"{len(cells)} cells, about {duration(total_s)} after parity", highlight=False)
-    profile = setting.profiles[ready.options.profile]
-    if profile.most_blocks > profile.blocks:
-        console.print(
-            f"at least {profile.blocks} blocks, then more (at most {profile.most_blocks}) until every interval is "
-            f"narrow enough for a margin of {ready.options.margin * 100:g}%",
-            highlight=False,
-            soft_wrap=True,
-        )
-    if limit_s is not None:
-        console.print(f"budget {duration(limit_s)}: cells that do not fit are not started", highlight=False)
-    for line in (
-        *notes,
-        *filter(None, [outlook]),
-        *(f"hole: {arm}: {reason}" for arm, reason in ready.holes.items()),
-        str(setting.assumptions),
-    ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    outlook.show(_options(given, words), setting, console)
     return 0
 
 
 def _run(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
+    if not given.stream:
+        return _measure(given, words, setting, console, lambda folder: handover.show(folder, console))
+    with stream.claimed() as tar:
+        ended: list[Path] = []
+        code = _measure(given, words, setting, Console(stderr=True), ended.append)
+        return stream.send(ended[0], tar, code)
+
+
+def _measure(
+    given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console, then: runner.Then
+) -> int:
     options = _options(given, words)
     if given.resume is None:
-        return runner.run(options, console, setting)
-    if dataclasses.replace(options, data_dir=None, out=Options.out, command=Options.command) != Options():
+        return runner.run(options, console, setting, then)
+    plain = _options(_parser().parse_args(["run"]), ())
+    if _without_places(options) != _without_places(plain):
         raise UsageError(f"--resume {given.resume}: has its own options; only --data-dir and --out may be added")
     folder = runfolder.find(given.resume, given.out)
     stored = record.read(folder / "run.json", record.Run)
     stored_words = list(stored.command[1:])
-    stored_options = _options(_parser().parse_args(stored_words), stored_words)
+    # They need not name the device: it may have been the default of the image they were given to.
+    stored_options = _options(_parser().parse_args([*stored_words, "--device", stored.device]), stored_words)
     if options.data_dir is not None:
         stored_options = dataclasses.replace(stored_options, data_dir=options.data_dir)
-    return runner.resume(folder, stored, stored_options, console, setting)
+    return runner.resume(folder, stored, stored_options, console, setting, then)
+
+
+def _without_places(options: Options) -> Options:
+    return dataclasses.replace(options, data_dir=None, out=Path(), command=())
 
 
 def _report(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
     from bench import report  # pandas and matplotlib: not for verbs that need neither
 
-    for path in report.build(runfolder.find(given.run, given.out)):
+    folder = runfolder.find(given.run, given.out)
+    if given.stream:
+        with stream.claimed() as tar:
+            report.build(folder)
+            return stream.send(folder, tar, 0)
+    for path in report.build(folder):
         console.print(str(path), highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _reproduce(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
+    from bench import reproduce  # reads reports: pandas and matplotlib
+
+    def parse(words: Sequence[str]) -> Options:
+        return _options(_parser().parse_args(words), words)
+
+    def invoke(words: Sequence[str]) -> int:
+        inner = _parser().parse_args(words)
+        code: int = inner.verb_function(inner, words, setting, console)
+        return code
+
+    folder = runfolder.find(given.run, given.out)
+    return reproduce.reproduce(
+        folder, given.out, _data_dir(given), again=given.yes, parse=parse, invoke=invoke, console=console
+    )
 
 
 def _doctor(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
@@ -211,7 +244,7 @@ def _doctor(given: argparse.Namespace, words: Sequence[str], setting: Setting, c
 
 def _data(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
     specs = [workload.load(name) for name in given.workload or workload.names()]
-    cache = runfolder.cache_root()
+    cache = caches.root()
     if given.fetch and given.data_dir is not None:
         raise UsageError("--fetch: downloads into the cache; leave out --data-dir")
     if given.fetch:

@@ -132,7 +132,7 @@ def test_plan_prints_the_grid_with_time_memory_and_assumptions(capsys):
 
 
 def test_help_of_every_verb_is_exit_code_0(capsys):
-    for verb in ("plan", "run", "report", "doctor", "data"):
+    for verb in ("plan", "run", "report", "reproduce", "doctor", "data", "image"):
         with pytest.raises(SystemExit) as ended:
             main([verb, "--help"])
         assert ended.value.code == 0
