@@ -1,7 +1,8 @@
-"""What a run in a container leaves behind when its folder goes with the container: its report, and how to save it."""
+"""What a run leaves to its user: how to go on with it, and where its folder goes with the container, how to save it."""
 
 import platform
 import re
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -40,3 +41,12 @@ def show(folder: Path, console: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+def resume(folder: Path) -> str:
+    """How to go on with an interrupted run, as its user has to type it; empty where whoever started it tells."""
+    if image.here() is None:
+        return f"bench run --resume {shlex.quote(str(folder))}"
+    if image.identity()["id"] is not None:  # by `bench image run`, which knows the folder's name on the host
+        return ""
+    return f"the same docker run, and behind the image's name: run --resume {shlex.quote(folder.name)}"

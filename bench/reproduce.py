@@ -122,13 +122,7 @@ def _engine_has(name: str) -> bool:
     from bench.containers.engine import connected  # its SDK is an extra
 
     with connected() as engine:
-        from docker.errors import ImageNotFound
-
-        try:
-            engine.client.inspect_image(name)  # type: ignore[no-untyped-call]
-        except ImageNotFound:
-            return False
-        return True
+        return engine.image(name) is not None
 
 
 def _check_code(run: Run) -> None:

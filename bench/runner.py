@@ -14,7 +14,20 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from bench import cuda, environment, gate, gpu, interpreters, launch, plan, prepare, record, runfolder, schedule
+from bench import (
+    cuda,
+    environment,
+    gate,
+    gpu,
+    handover,
+    interpreters,
+    launch,
+    plan,
+    prepare,
+    record,
+    runfolder,
+    schedule,
+)
 from bench.estimate import Estimator
 from bench.execution import Execution, Setting
 from bench.interrupt import INTERRUPTED
@@ -218,14 +231,15 @@ def _execute(
     except KeyboardInterrupt:
         if under_way.run.finished is None:  # else it was the report that was interrupted
             under_way.update(ended_because="interrupted")
-        display.say(f"interrupted; everything measured is kept. Resume with: bench run --resume {folder}")
+        cure = handover.resume(folder)
+        display.say("interrupted; everything measured is kept" + (f". Resume with: {cure}" if cure else ""))
         return INTERRUPTED
     except OSError as error:
         if error.errno not in FULL:
             raise
         display.say(
             f"interrupted: {folder}: results cannot be written any more ({error.strerror}); everything measured before "
-            f"is kept. Free some space and go on with: bench run --resume {folder}"
+            f"is kept. Free some space and resume: {handover.resume(folder)}".removesuffix(": ")
         )
         return INTERRUPTED
     finally:

@@ -27,6 +27,8 @@ def configure(device: Device, threads: int, precision: Precision) -> None:
     # Keras takes a visible GPU by itself. Its device scope is a context manager; this one lasts as long as the process.
     keras.device(device).__enter__()
     torch.set_num_threads(threads)
+    if torch.get_num_interop_threads() != threads:  # may be set once in a process; by default all cores' worth
+        torch.set_num_interop_threads(threads)
     torch.set_float32_matmul_precision("highest")  # TF32 off for products …
     torch.backends.cudnn.allow_tf32 = False  # … and for convolutions, where PyTorch has it on
 

@@ -15,6 +15,7 @@ from bench.containers import build
 STEPS = (
     {"stream": "Step 1/2 : FROM debian:bookworm-slim AS cpu\n"},
     {"stream": " ---> b499be34fda9\n"},
+    {"stream": "error: of a step that went on all the same\n"},
     {"stream": "Step 2/2 : RUN make   all\n"},
     {"stream": "compiling\n"},
 )
@@ -89,7 +90,7 @@ def test_the_engine_gets_the_files_that_dockerignore_leaves_and_the_arguments(en
     ("output", "error", "code", "said"),
     [
         (
-            ["ERROR: No matching distribution found for torch==9\n", "\n"],
+            ["\x1b[91mERROR: No matching distribution found for torch==9\n\x1b[0m", "\n"],  # as the engine paints it
             "The command '/bin/sh -c make' returned a non-zero code: 2",
             1,
             "bench:cpu was not built: step 2/2, RUN make all: ERROR: No matching distribution found for torch==9 | The "

@@ -318,7 +318,7 @@ def test_docker_stop_ends_a_run_within_ten_seconds_with_everything_on_disk(built
     stored = harness.stored(run)
     assert stored.ended_because == "interrupted"
     assert [cell.status for cell in harness.cells(run).values()].count("ok") >= 1
-    assert "bench run --resume" in rest
+    assert f"run --resume {run.name}" in rest
     assert not list(run.rglob(".*"))  # nothing half written
 
 
