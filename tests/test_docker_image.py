@@ -322,6 +322,28 @@ def test_docker_stop_ends_a_run_within_ten_seconds_with_everything_on_disk(built
     assert not list(run.rglob(".*"))  # nothing half written
 
 
+def test_bench_image_run_knows_its_image_and_its_run_is_reported_and_reproduced_on_the_host(built, tmp_path):
+    engine_id = json.loads(docker("image", "inspect", built)[1])[0]["Id"]
+    process = harness.start_real(tmp_path, "image", "run", *SMALL[1:])
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    first = harness.only_run(tmp_path)
+    stored = harness.stored(first)
+    assert stored.environment["image"]["id"] == engine_id
+    assert {path.stat().st_uid for path in first.rglob("*")} == {os.geteuid()}
+    before = {path.name: path.read_bytes() for path in first.glob("*.md")}
+    for words in (("report", str(first)), ("reproduce", str(first), "--yes")):
+        process = harness.start_real(tmp_path, *words)
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, output
+    assert {path.name: path.read_bytes() for path in first.glob("*.md")} == before  # whoever builds the report
+    assert engine_id in output  # where it came from
+    (second,) = (path for path in first.parent.iterdir() if path.name[0] != "." and path != first)
+    assert harness.stored(second).environment["image"]["id"] == engine_id
+    assert (second / "reproduction.md").is_file()
+    assert not docker("ps", "--all", "--quiet", "--filter", "label=io.bench.owner")[1].strip()
+
+
 ORPHAN = """
 import os, pathlib, select, time
 reading, writing = os.pipe()
