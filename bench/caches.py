@@ -30,9 +30,14 @@ def in_image(places: tuple[Path, ...] = image.CACHES) -> Path:
     return next((place for place in usable if not noexec(place)), usable[0] if usable else places[-1])
 
 
+def nearest(folder: Path) -> Path:
+    """The folder, else the nearest one above it that this user can see."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if os.access(path, os.F_OK))
+
+
 def noexec(folder: Path) -> bool:
     """Whether nothing in the folder, which need not be there yet, can be run or loaded as code."""
-    return bool(os.statvfs(_there(folder)).f_flag & os.ST_NOEXEC)
+    return bool(os.statvfs(nearest(folder)).f_flag & os.ST_NOEXEC)
 
 
 def kernel_problem() -> str | None:
@@ -55,10 +60,5 @@ def require_temporary() -> None:
 
 
 def _writable(folder: Path) -> bool:
-    there = _there(folder)
+    there = nearest(folder)
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-
-
-def _there(folder: Path) -> Path:
-    """The folder, else the nearest one above it that is there."""
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if os.access(path, os.F_OK))

@@ -35,8 +35,7 @@ def examine(device: Device, out: Path, console: Console) -> None:
         facts.add_row(name, _shown(name, value))
     facts.add_row("C++ compiler", escape(probe.compiler_problem() or "works"))
     for name, folder in (("space for results", out), ("space for caches", caches.root())):
-        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-        facts.add_row(name, escape(f"{shutil.disk_usage(there).free / 1e9:.1f} GB in {folder}"))
+        facts.add_row(name, escape(f"{shutil.disk_usage(caches.nearest(folder)).free / 1e9:.1f} GB in {folder}"))
     console.print(facts)
 
     checks = Table("check", "found", "verdict", "cure")

@@ -16,8 +16,11 @@ import psutil
 
 import bench
 from bench import gpu, image
+from bench.errors import UsageError
 
 ROOT = Path("/")
+CODE = ("bench/", "impl_")
+"""Where an untracked file is code that may be measured."""
 
 
 def cpu_budget(root: Path = ROOT) -> int:
@@ -78,16 +81,23 @@ def describe() -> dict[str, Any]:
         "pytest_benchmark": _version("pytest-benchmark"),
         "git": image.source(here) if here else git_state(checkout),
         "image": image.identity() | msgspec.to_builtins(here) if here else None,
-        "locks": here.locks if here else locks(checkout),
+        "locks": here.locks if here else locks(checkout, os.environ.get("BENCH_LOCKS", "")),
         "gpus": devices,
         "gpu_problem": gpu_problem,
     }
 
 
-def locks(checkout: Path) -> dict[str, str] | None:
-    """Requirement file to its sha256, hex; None where bench was installed without them."""
-    files = sorted((checkout / "requirements").glob("*.txt")) if (checkout / "pyproject.toml").is_file() else []
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files} or None
+def locks(checkout: Path, named: str) -> dict[str, str] | None:
+    """Sha256, hex, of the locks that the interpreters were installed from, as whoever did it has named them.
+
+    `named` is `BENCH_LOCKS`: files below `requirements`, space separated. None: nobody has, what is installed is told
+    by each interpreter's own hash.
+    """
+    folder = checkout / "requirements"
+    missing = [name for name in named.split() if not (folder / name).is_file()]
+    if missing:
+        raise UsageError(f"BENCH_LOCKS: no {', '.join(missing)} in {folder}; name locks that are there, or unset it")
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in named.split()} or None
 
 
 def cpu_governor(root: Path = ROOT) -> str | None:
@@ -112,7 +122,7 @@ def transparent_hugepages(root: Path = ROOT) -> str | None:
 
 
 def git_state(checkout: Path) -> dict[str, Any] | None:
-    """Commit of the checkout and whether its tracked files differ from it; None when `checkout` is none."""
+    """Commit of the checkout and whether its files differ from it; None when `checkout` is none, or git cannot tell."""
     git = shutil.which("git")
     if git is None:
         return None
@@ -126,8 +136,12 @@ def git_state(checkout: Path) -> dict[str, Any] | None:
     if top is None or Path(top).resolve() != checkout.resolve():
         return None
     commit = ask("rev-parse", "HEAD")
-    changes = ask("status", "--porcelain", "--untracked-files=no")
-    return None if commit is None else {"commit": commit, "dirty": changes != ""}
+    changes = ask("status", "--porcelain", "--untracked-files=all")
+    if commit is None or changes is None:
+        return None
+    # A file that nobody has added yet changes what is measured only where it is code.
+    code = [line for line in changes.splitlines() if not line.startswith("??") or line[3:].startswith(CODE)]
+    return {"commit": commit, "dirty": bool(code)}
 
 
 def _cpu_quotas(root: Path) -> Iterator[float]:

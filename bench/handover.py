@@ -10,18 +10,20 @@ from rich.console import Console
 from bench import image
 
 ROOT = Path("/")
+MOUNT = '-v "$PWD/results:/results" --user "$(id -u):$(id -g)"'
 
 
 def goes_with_container(folder: Path, root: Path = ROOT) -> bool:
-    """Whether the folder lies in the container's own layer, or in memory, and in no mounted folder."""
+    """Whether the folder lies in the container's own layer, or in memory, and in no folder of the host."""
     place = folder.resolve()
-    found = ("/", "overlay")
+    found = ("/", "/", "overlay")
     for line in (root / "proc/self/mountinfo").read_text().splitlines():
         described, _, source = line.partition(" - ")
-        mount = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), described.split()[4])
+        part, escaped = described.split()[3:5]  # of the mounted file system: all of it, "/", or a folder bound here
+        mount = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), escaped)
         if place.is_relative_to(mount) and len(mount) >= len(found[0]):  # a later mount covers an earlier one
-            found = mount, source.split()[0]
-    return found[0] == "/" or found[1] == "tmpfs"
+            found = mount, part, source.split()[0]
+    return found[0] == "/" or found[1:] == ("/", "tmpfs")
 
 
 def show(folder: Path, console: Console) -> None:
@@ -31,12 +33,10 @@ def show(folder: Path, console: Console) -> None:
     report = folder / "report.md"
     if report.is_file():
         console.print(report.read_text(), highlight=False, markup=False, emoji=False, soft_wrap=True)
-    host = platform.node()
-    container = host if re.fullmatch("[0-9a-f]{12}", host) else "CONTAINER"
     console.print(
-        f"the files of this run are only in the container: docker cp {container}:{folder.resolve()} . gets them out, "
-        "unless it was started with --rm; next time add "
-        '-v "$PWD/results:/results" --user "$(id -u):$(id -g)" before the image, or --stream > run.tar behind it',
+        f"the files of this run are only in the container: {_copy(folder)} . gets them out, unless that was started "
+        f"with --rm, or with the folder as --tmpfs; next time add {MOUNT} before the image, or --stream > run.tar "
+        "behind it",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -49,4 +49,22 @@ def resume(folder: Path) -> str:
         return f"bench run --resume {shlex.quote(str(folder))}"
     if image.identity()["id"] is not None:  # by `bench image run`, which knows the folder's name on the host
         return ""
-    return f"the same docker run, and behind the image's name: run --resume {shlex.quote(folder.name)}"
+    again = f"behind the image's name: run --resume {shlex.quote(folder.name)}"
+    if goes_with_container(folder):
+        saved = f"mkdir -p results && {_copy(folder)} results (if the container is still there)"
+        return f"{saved}, then the same docker run with {MOUNT} before the image's name, and {again}"
+    return f"the same docker run, and {again}"
+
+
+def stream(folder: Path) -> str:
+    """Where a run is whose tar was not written whole, and how to get at it."""
+    if image.here() is not None and goes_with_container(folder):
+        return f"the run is only in the container: {_copy(folder)} . gets it out, unless that was started with --rm"
+    return f"the run is kept; once more: bench report {shlex.quote(str(folder))} --stream > run.tar"
+
+
+def _copy(folder: Path) -> str:
+    """The command that copies the folder out of this container, up to the place it is copied to."""
+    host = platform.node()
+    container = host if re.fullmatch("[0-9a-f]{12}", host) else "CONTAINER"
+    return f"docker cp {shlex.quote(f'{container}:{folder.resolve()}')}"

@@ -11,7 +11,7 @@ from bench.errors import UsageError
 
 RESULTS = Path("/results")
 DATA = (Path("/data"), Path("/opt/bench/data"))
-"""Where real data is looked for: mounted, then baked in."""
+"""Where real data is looked for: mounted, before the cache; then baked in, after it."""
 CACHES = (Path("/results/.cache"), Path("/tmp/bench"))  # noqa: S108 (in a container, /tmp is nobody else's)
 SBOM = Path("/opt/bench/sbom")
 """CycloneDX files `*.cdx.json`: one per Python environment, and the Debian packages."""
@@ -27,7 +27,7 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commit: str | None
     """Source commit; None: the build context had no repository."""
     dirty: bool | None
-    """Whether the tracked source that went into the image differs from the commit."""
+    """Whether what went into the image differs from the commit."""
     locks: dict[str, str]
     """Requirement file to its sha256, hex."""
     base: str

@@ -17,8 +17,8 @@ from bench.errors import UsageError
 
 CACHE_SPACE_BYTES = 1_000_000_000  # prepared data and compile caches of one run, with room to spare
 SAME = (
-    "code_digest", "interpreters", "cpu", "cpu_budget", "cpu_quota", "memory_bytes", "kernel", "cpu_governor",
-    "cpu_boost", "gpus",
+    "code_digest", "interpreters", "cpu", "cpu_budget", "cpu_quota", "memory_bytes", "memory_limit_bytes", "kernel",
+    "cpu_governor", "cpu_boost", "gpus", "locks", "image",
 )  # fmt: skip
 """What of the environment must not change within a run."""
 MOUNT = (
@@ -80,8 +80,12 @@ def find(run: str, out: Path) -> Path:
     """The folder that `--resume` or `bench report` names: a path, or an id under `out`."""
     places = dict.fromkeys((Path(run), out / run))  # an absolute path is the same place twice
     for folder in places:
-        if (folder / "run.json").is_file():
-            return folder
+        try:
+            if (folder / "run.json").is_file():
+                return folder
+        except PermissionError as error:
+            cure = "let this user in, or run bench as its owner"
+            raise UsageError(f"{folder}: cannot be entered ({error.strerror}); {cure}") from error
     missing = " and ".join(str(folder / "run.json") for folder in places)
     raise UsageError(f"{run}: no run there (looked for {missing}); name a run's folder, or its id under --out")
 
@@ -117,6 +121,8 @@ def check_same(run: record.Run, workloads: Mapping[str, record.Workload], enviro
             changed.append(f"the data of {name} is '{found.data.description}', the run has '{stored.data.description}'")
     for key in SAME:
         now, then = (json.loads(json.dumps(entry.get(key))) for entry in (environment, run.environment))
+        if key == "image" and now and then and None in (now["id"], then["id"]):  # docker run does not tell it
+            now, then = ({**image, "id": None, "digests": None} for image in (now, then))
         if now != then:
             changed.append(f"{key} is {now!r}, the run has {then!r}")
     if changed:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import handover
 from bench.errors import UsageError
 from bench.interrupt import INTERRUPTED, interruptible
 
@@ -52,17 +53,17 @@ def send(folder: Path, descriptor: int, code: int) -> int:
         # A tar of an interrupted run must itself be interruptible: its reader may not read.
         with interruptible(), tarfile.open(fileobj=_Whole(descriptor), mode="w|", format=tarfile.PAX_FORMAT) as tar:
             for path in (where, *sorted(where.rglob("*"))):
-                name = path.relative_to(where.parent)
-                if not any(part.startswith(".") for part in name.parts):  # half-written
-                    tar.add(path, name.as_posix(), recursive=False, filter=_anonymous)
+                if not any(part.startswith(".") for part in path.relative_to(where).parts):  # half-written
+                    name = path.relative_to(where.parent).as_posix()
+                    tar.add(path, name, recursive=False, filter=_anonymous)
         return code
     except OSError as error:
         reason = "its reader is gone" if isinstance(error, BrokenPipeError) else str(error.strerror)
         ended = 1
     except KeyboardInterrupt:
         reason, ended = "interrupted", INTERRUPTED
-    again = f"the run is kept; once more: bench report {folder} --stream > run.tar"
-    print(f"bench: --stream: the tar was not written whole ({reason}); {again}", file=sys.stderr)
+    cure = handover.stream(folder)
+    print(f"bench: --stream: the tar was not written whole ({reason}); {cure}", file=sys.stderr)
     return code or ended
 
 

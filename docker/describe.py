@@ -29,12 +29,12 @@ def git(*arguments: str) -> str | None:
 if __name__ == "__main__":
     device, base = sys.argv[1:]
     commit = git("rev-parse", "HEAD")
-    changes = git("status", "--porcelain", "--", *PARTS)
+    changes = git("status", "--porcelain", "--", *PARTS)  # untracked ones too: they are in the image
     described = {
         "device": device,
         "version": tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"],
         "commit": commit,
-        "dirty": None if commit is None else changes != "",
+        "dirty": None if changes is None else changes != "",
         "locks": {
             name: hashlib.sha256((SOURCE / "requirements" / name).read_bytes()).hexdigest() for name in LOCKS[device]
         },

@@ -19,7 +19,7 @@ PLAIN: dict[str, Answer] = {
     "GET /info": {"DockerRootDir": "/no/such/folder"},
     "GET /containers/json": [],
     "GET /images/json": [],
-    "GET /images/bench:cpu/json": {**IMAGE, "Config": {"Labels": None}},
+    "GET /images/bench:cpu/json": {**IMAGE, "Config": {"Labels": {"io.bench.device": "cpu"}}},
     "POST /containers/create": (201, {"Id": "c" * 64}),
 }
 

@@ -1,12 +1,14 @@
 """The `bench` command: its verbs, its one-line errors and its exit codes."""
 
 import re
+from pathlib import Path
 
 import harness
 import pytest
 
-from bench import gpu, implementation
+from bench import gpu, implementation, runfolder
 from bench.cli import main
+from bench.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,16 @@ def test_what_is_wrong_is_named_in_one_line_and_the_exit_code_is_2(words, named,
     assert {entry.name for entry in tmp_path.iterdir()} <= {"file"}
 
 
+def test_a_run_in_a_folder_that_this_user_may_not_enter_is_named_in_one_line(monkeypatch, tmp_path):
+    closed = tmp_path / "closed"
+    (closed / "run").mkdir(parents=True)
+    monkeypatch.chdir("/")
+    for run, out in ((str(closed / "run"), Path("results")), ("run-of-nobody", closed)):
+        with harness.kept_out_of(closed), pytest.raises(UsageError) as caught:
+            runfolder.find(run, out)
+        assert re.match(rf"{closed}/run\S*: cannot be entered \(Permission denied\); [^\n]+$", str(caught.value))
+
+
 def test_an_out_that_cannot_be_written_is_an_error_before_anything_is_measured(capsys, tmp_path):
     (tmp_path / "file").write_text("a file, not a folder")
     assert main(["run", *ONE, "--out", "file/below"]) == 2
@@ -73,8 +85,6 @@ def test_an_out_that_cannot_be_written_is_an_error_before_anything_is_measured(c
 
 
 def test_too_little_disk_space_is_an_error_before_anything_is_measured(capsys, monkeypatch, tmp_path):
-    from bench import runfolder
-
     monkeypatch.setattr(runfolder, "RESULT_SPACE_BYTES", 10**18)
     assert main(["run", *ONE]) == 2
     assert re.match(r"bench: --out results: \d+ MB of disk are free, \d+ MB needed; free some", capsys.readouterr().err)

@@ -56,7 +56,7 @@ def one_line(capsys) -> str:
 def test_a_missing_sdk_is_one_line_with_the_cure_and_3(words, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "docker.api", None)  # a checkout's folder docker/ can be imported all the same
     assert cli.main(["image", *words]) == 3
-    assert 'pip install "bench[image]"' in one_line(capsys)
+    assert "pip install -e '.[image]'" in one_line(capsys)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,14 @@ def test_image_run_has_every_option_of_bench_run(capsys):
         ("run", verbs.choices["run"]), ("image run", image.choices["run"])
     ]}  # fmt: skip
     assert len(options["run"]) > 15
-    assert options["image run"] - options["run"] == {"--image", "--name", "--cpus", "--memory", "--shm-size"}
+    assert options["image run"] - options["run"] == {
+        "--image",
+        "--name",
+        "--cpus",
+        "--cpuset-cpus",
+        "--memory",
+        "--shm-size",
+    }
     assert options["run"] <= options["image run"]
 
 
@@ -326,3 +333,21 @@ def test_a_resume_in_another_image_is_refused(image, words, code, said, engine, 
     assert cli.main(["image", "run", "--resume", run.name, *words]) == code
     assert re.search(said, one_line(capsys))
     assert not [what for what, _ in engine.asked if what == "POST /containers/create"]
+
+
+def test_an_image_of_something_else_is_not_run(engine, tmp_path, capsys):
+    engine.answers["GET /images/theirs/json"] = {**fake_engine.IMAGE, "Config": {"Labels": None}}
+    assert (
+        cli.main(["image", "run", "--image", "theirs", "--data", "synthetic", "--out", str(tmp_path / "results")]) == 2
+    )
+    assert "image theirs: is no image of bench" in one_line(capsys)
+    assert not [what for what, _ in engine.asked if what.startswith("POST")]
+
+
+def test_under_root_the_container_runs_as_the_owner_of_the_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    owner = tmp_path.stat()
+    assert settings._who(tmp_path) == (owner.st_uid, owner.st_gid, [])
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 4321, 8765)
+        assert settings._who(tmp_path) == (4321, 8765, [])

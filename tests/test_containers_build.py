@@ -36,9 +36,9 @@ def checkout(tmp_path, monkeypatch):
     (folder / "docker").mkdir(parents=True)
     (folder / "docker/Dockerfile").write_text("FROM scratch AS cpu\n")
     (folder / "secret").write_text("of nobody's business")
-    (folder / "wanted").mkdir()
-    (folder / "wanted/file").write_text("x")
-    (folder / ".dockerignore").write_text("# comment\n*\n!wanted\n!docker\n")
+    (folder / "data").mkdir()
+    (folder / "data/file").write_text("x")
+    (folder / ".dockerignore").write_text("# comment\n*\n!data\n!docker\n")
     monkeypatch.setattr(build, "ROOT", folder)
     return folder
 
@@ -72,18 +72,18 @@ def test_a_terminal_sees_how_many_steps_are_done_in_colour_unless_told_otherwise
 def test_the_engine_gets_the_files_that_dockerignore_leaves_and_the_arguments(engine, checkout, monkeypatch):
     engine.builds(*STEPS)
     engine.answers["GET /images/mine:1/json"] = fake_engine.IMAGE
-    words = ["--tag", "mine:1", "--base", "debian:other", "--data", str(checkout / "wanted")]
+    words = ["--tag", "mine:1", "--base", "debian:other", "--data", str(checkout / "data")]
     assert cli.main(["image", "build", "--device", "gpu", *words]) == 0
     (body,) = [body for what, body in engine.asked if what == "POST /build"]
     with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-        assert set(tar.getnames()) == {".dockerignore", "docker", "docker/Dockerfile", "wanted", "wanted/file"}
+        assert set(tar.getnames()) == {".dockerignore", "docker", "docker/Dockerfile", "data", "data/file"}
     (query,) = [query for what, query in engine.queries if what == "POST /build"]
     assert {name: query[name] for name in ("target", "t", "dockerfile")} == {
         "target": "gpu",
         "t": "mine:1",
         "dockerfile": "docker/Dockerfile",
     }
-    assert json.loads(query["buildargs"]) == {"BASE": "debian:other", "DATA": "wanted"}  # COMMIT: it is no repository
+    assert json.loads(query["buildargs"]) == {"BASE": "debian:other", "DATA": "data"}  # COMMIT: it is no repository
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,16 @@ def test_what_is_named_wrong_is_2_before_anything_is_built(words, said, engine, 
 
 
 def test_data_that_is_not_in_the_checkout_is_2(engine, checkout, capsys):
-    assert cli.main([*BUILD, "--data", str(checkout / "nowhere")]) == 2
-    assert "--data nowhere: no folder in" in failure(capsys)
+    assert cli.main([*BUILD, "--data", str(checkout / "data/nowhere")]) == 2
+    assert "--data data/nowhere: no folder in" in failure(capsys)
+
+
+def test_data_that_dockerignore_leaves_out_is_2_before_anything_is_built(engine, checkout, capsys):
+    (checkout / "mine").mkdir()
+    for folder in (checkout / "mine", checkout):
+        assert cli.main([*BUILD, "--data", str(folder)]) == 2
+        assert "expected data or docker/data in" in failure(capsys)
+    assert not [what for what, _ in engine.asked if what == "POST /build"]
 
 
 def test_outside_of_a_checkout_the_cure_is_a_checkout(tmp_path, monkeypatch, capsys):

@@ -183,6 +183,16 @@ def test_describe_tells_place_identity_hash_and_size_and_asks_no_network(tmp_pat
         command.describe([CONV_ONLY], data_dir=cache, cache=cache)
 
 
+def test_offline_describe_says_what_a_download_would_need(tmp_path, monkeypatch):
+    def told() -> str:
+        return command.describe([REVIEWS], data_dir=None, cache=tmp_path, remotes=nobody())[1]
+
+    assert told().startswith("imdb.npz: not here; bench data --fetch, or the next run, downloads it from http")
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    allowed = "BENCH_OFFLINE=0 (in a container: -e BENCH_OFFLINE=0)"
+    assert told().startswith(f"imdb.npz: not here; bench data --fetch with {allowed} downloads it from http")
+
+
 def test_download_brings_what_is_missing_and_tells_the_same(tmp_path):
     with serving(Server({"/imdb.npz": imdb_bytes(), "/jena.zip": jena_zip()})) as server:
         remotes, said = server.remotes(), []

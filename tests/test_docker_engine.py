@@ -53,7 +53,7 @@ esac
 """
 DOCKERFILE = """ARG BASE=debian:bookworm-slim
 FROM ${BASE} AS cpu
-LABEL io.bench.test=engine
+LABEL io.bench.test=engine io.bench.device=cpu
 COPY docker/bench /usr/local/bin/bench
 RUN mkdir --mode 1777 /results
 ENV HOME=/tmp BENCH_OFFLINE=1

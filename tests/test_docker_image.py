@@ -169,7 +169,10 @@ def test_the_readmes_run_command_measures_every_arm_and_its_files_belong_to_who_
     stored = harness.stored(run)
     assert stored.command == ("bench", "run", "--profile", "quick", "--budget", "10m")
     assert {arm.hole for arm in stored.arms.values()} == {None}
-    assert {cell.status for cell in harness.cells(run).values() if cell.block == 1} == {"ok"}
+    cells = harness.cells(run).values()
+    assert {cell.arm for cell in cells if cell.status == "ok"} == set(stored.arms)
+    # On a slow machine the ten minutes end within the first block; nothing else may be missing from it.
+    assert all(cell.status == "ok" or (cell.reason or "").startswith("budget spent") for cell in cells)
     owner = home_of_user.stat().st_uid
     assert {path.stat().st_uid for path in run.rglob("*")} == {owner}
     assert f"results/{run.name}/report.md" in done.stdout  # the path as it is outside

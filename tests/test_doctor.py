@@ -3,10 +3,12 @@
 import os
 from types import SimpleNamespace
 
+import harness
 import psutil
 import pynvml
 import pytest
 from fake_nvml import board, install, process
+from rich.console import Console
 
 from bench import checkup, doctor, environment, gpu, sentinel
 from bench.checkup import Busy
@@ -192,6 +194,18 @@ def test_doctor_prints_every_check_of_this_machine(capsys, monkeypatch):
     printed = capsys.readouterr().out
     for name in ("other processes", "cgroup quota", "governor", "frequency", "swap", "memory pressure", "energy"):
         assert f"│ {name} " in printed
+
+
+def test_doctor_tells_the_space_for_a_folder_that_this_user_may_not_look_into(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.doctor.look", lambda device: [])
+    monkeypatch.setattr("bench.environment.describe", dict)
+    monkeypatch.setattr("bench.implementation.arms", dict)
+    monkeypatch.setattr("bench.probe.compiler_problem", lambda: None)
+    closed, console = tmp_path / "closed", Console(record=True, width=400)
+    closed.mkdir()
+    with harness.kept_out_of(closed):
+        doctor.examine("cpu", closed / "results", console)
+    assert f" GB in {closed}/results " in console.export_text()
 
 
 def test_governor_boost_and_huge_pages_are_read_where_the_kernel_shows_them(tmp_path):

@@ -121,6 +121,12 @@ def test_a_checkout_has_its_commit_and_a_folder_inside_another_checkout_has_none
     (tmp_path / "file").write_text("two")
     assert environment.git_state(tmp_path) == clean | {"dirty": True}
     assert environment.git_state(tmp_path / "site-packages") is None
+    (tmp_path / "file").write_text("one")
+    (tmp_path / "notes.txt").touch()
+    assert environment.git_state(tmp_path) == clean
+    (tmp_path / "impl_mine").mkdir()
+    (tmp_path / "impl_mine/__init__.py").touch()  # an arm that is measured, although nobody has added it
+    assert environment.git_state(tmp_path) == clean | {"dirty": True}
 
 
 @pytest.mark.skipif(bool(gpu.devices()[0]), reason="this machine has a GPU")

@@ -12,9 +12,9 @@ import pytest
 from data_files import few_reviews, nobody, sha256, write_imdb
 from rich.console import Console
 
-from bench import bill, caches, cli, environment, handover, image, implementation, interpreters, record
+from bench import bill, caches, cli, environment, handover, image, implementation, interpreters, record, stream
 from bench.data import command, fetch, sources
-from bench.errors import MachineError
+from bench.errors import MachineError, UsageError
 from bench.implementation import Arm
 
 ROOT = Path(__file__).parent.parent
@@ -57,12 +57,23 @@ def locate(cache: Path, said: list[str], kind="auto"):
 
 
 def test_outside_of_an_image_there_is_none_and_nothing_is_invented(monkeypatch):
-    monkeypatch.delenv("BENCH_IMAGE", raising=False)
+    for name in ("BENCH_IMAGE", "BENCH_LOCKS"):
+        monkeypatch.delenv(name, raising=False)
     assert image.here() is None
     described = environment.describe()
     assert described["image"] is None
+    assert described["locks"] is None  # nobody has said what was installed from
+
+
+def test_the_locks_are_those_that_whoever_installed_from_them_names(monkeypatch):
+    monkeypatch.delenv("BENCH_IMAGE", raising=False)
+    monkeypatch.setenv("BENCH_LOCKS", "cpu.txt bench.txt")
     folder = ROOT / "requirements"
-    assert described["locks"] == {path.name: sha256(path.read_bytes()) for path in folder.glob("*.txt")}
+    expected = {name: sha256((folder / name).read_bytes()) for name in ("cpu.txt", "bench.txt")}
+    assert environment.describe()["locks"] == expected
+    monkeypatch.setenv("BENCH_LOCKS", "other.txt")
+    with pytest.raises(UsageError, match=r"BENCH_LOCKS: no other\.txt in .*requirements"):
+        environment.describe()
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b'{"device": "tpu"}', b"nothing"])
@@ -112,17 +123,17 @@ def test_a_run_that_is_resumed_keeps_its_own_device_whatever_the_default(inside,
     assert [(options.device, options.seed) for options in taken] == [("cpu", 3), ("gpu", 3)]
 
 
-def test_mounted_data_comes_before_baked_in_data_file_by_file_and_the_cache_before_both(inside, tmp_path):
+def test_mounted_data_comes_before_the_cache_and_that_before_baked_in_data_file_by_file(inside, tmp_path):
     cache, mounted, baked = tmp_path / "cache", *image.DATA
     for folder in (cache, mounted, baked):
         folder.mkdir()
     baked_file = write_imdb(baked / "imdb.npz")
     (mounted / "jena_climate_2009_2016.csv").write_text("not reviews")
     assert locate(cache, []) == baked_file
-    mounted_file = write_imdb(mounted / "imdb.npz", y_train=np.ones(40, np.int64))
-    assert locate(cache, []) == mounted_file
     cached = write_imdb(cache / "imdb.npz")
     assert locate(cache, []) == cached
+    mounted_file = write_imdb(mounted / "imdb.npz", y_train=np.ones(40, np.int64))
+    assert locate(cache, []) == mounted_file
 
 
 def test_without_data_auto_is_synthetic_and_the_line_says_what_the_mounted_folder_holds(inside, tmp_path):
@@ -132,7 +143,8 @@ def test_without_data_auto_is_synthetic_and_the_line_says_what_the_mounted_folde
     said: list[str] = []
     assert locate(tmp_path / "cache", said) is None
     (line,) = said
-    assert f"{image.DATA[0]} (which holds file0, file1, file2, file3, file4 …) or {image.DATA[1]}" in line
+    mounted = f"{image.DATA[0]} (which holds file0, file1, file2, file3, file4 …)"
+    assert f"is not in {mounted}, {tmp_path / 'cache'} or {image.DATA[1]} and was not" in line
     assert f"-v DIR:{image.DATA[0]}:ro" in line
     with pytest.raises(
         MachineError, match=f"^--data real: .*BENCH_OFFLINE is set.*-v DIR:{image.DATA[0]}:ro"
@@ -149,7 +161,7 @@ def test_a_mounted_folder_that_this_user_may_not_enter_is_named_in_one_line(insi
     monkeypatch.setenv("BENCH_CACHE_DIR", str(tmp_path / "cache"))
     assert cli.main(["data", "--workload", "conv_only"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"bench: {tmp_path / 'cache'}: cannot be read (Permission denied); ")
+    assert error.startswith(f"bench: {image.DATA[0]}: cannot be read (Permission denied); ")
     assert error.count("\n") == 1
 
 
@@ -157,7 +169,7 @@ def test_bench_data_lists_the_places_of_the_image_and_a_fetch_says_how_to_allow_
     image.DATA[1].mkdir()
     path = write_imdb(image.DATA[1] / "imdb.npz")
     lines = command.describe([REVIEWS], data_dir=None, cache=tmp_path / "cache", remotes=nobody())
-    places = [f"cache {tmp_path / 'cache'}", f"then {image.DATA[0]}: nothing there", f"then {path.parent}: imdb.npz"]
+    places = [f"{image.DATA[0]}: nothing there", f"then cache {tmp_path / 'cache'}", f"then {path.parent}: imdb.npz"]
     assert lines[:3] == places
     assert lines[3].startswith(f"{path}: ")
     path.unlink()
@@ -218,6 +230,7 @@ MOUNTS = """\
 3 1 8:1 /home/me/results /results rw - ext4 /dev/sda1 rw
 4 1 0:40 / /scratch rw - tmpfs tmpfs rw
 5 1 8:1 / /with\\040space rw shared:5 master:1 - ext4 /dev/sda1 rw
+6 1 0:41 /me/results /in/memory rw - tmpfs tmpfs rw
 """
 
 
@@ -229,6 +242,7 @@ MOUNTS = """\
         ("/elsewhere/run", True),
         ("/scratch/run", True),
         ("/with space/run", False),
+        ("/in/memory/run", False),  # of the host
     ],
 )
 def test_a_folder_goes_with_the_container_unless_a_file_system_of_the_host_is_mounted_there(tmp_path, folder, lost):
@@ -257,6 +271,33 @@ def test_an_interrupted_run_without_a_report_still_says_how_to_save_its_files(in
     handover.show(tmp_path, console)
     (line,) = console.export_text().splitlines()
     assert f"docker cp 0123456789ab:{tmp_path.resolve()} . " in line
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_run_whose_folder_the_next_container_will_not_have_is_copied_out_before_it_is_resumed(
+    inside, tmp_path, monkeypatch, lost
+):
+    monkeypatch.setattr(handover, "goes_with_container", lambda folder: lost)
+    monkeypatch.setattr("platform.node", lambda: "0123456789ab")
+    told = handover.resume(tmp_path / "a run")
+    assert told.endswith("behind the image's name: run --resume 'a run'")
+    source = f"'0123456789ab:{tmp_path.resolve()}/a run'"
+    assert (f"docker cp {source} results (if the container is still there), " in told) is lost
+    assert ('-v "$PWD/results:/results"' in told) is lost
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_tar_that_was_not_written_whole_says_where_the_run_still_is(inside, tmp_path, monkeypatch, capsys, lost):
+    monkeypatch.setattr(handover, "goes_with_container", lambda folder: lost)
+    monkeypatch.setattr("platform.node", lambda: "0123456789ab")
+    run = tmp_path / "a run"
+    run.mkdir()
+    with Path("/dev/full").open("wb") as full:
+        assert stream.send(run, full.fileno(), 0) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    kept = f"the run is kept; once more: bench report '{run}' --stream > run.tar"
+    only = f"the run is only in the container: docker cp '0123456789ab:{run.resolve()}' . gets it out"
+    assert ((kept in line), (only in line)) == (not lost, lost)
 
 
 def write_bill(folder: Path) -> Path:

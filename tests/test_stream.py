@@ -12,6 +12,8 @@ from pathlib import Path
 import harness
 import pytest
 
+from bench.stream import send
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> tuple[Path, bytes, str]:
@@ -76,6 +78,16 @@ def test_a_report_can_be_streamed_later_and_half_written_files_are_left_out(made
     half.unlink()
     assert done.returncode == 0, done.stderr
     assert unpacked(done.stdout) == on_disk(run) == unpacked(content)
+
+
+def test_a_run_whose_own_name_begins_with_a_dot_is_streamed_whole(tmp_path):
+    run = tmp_path / ".hid"
+    run.mkdir()
+    (run / "run.json").write_text("of a run")
+    (run / ".half.json").write_text("half")
+    with (tmp_path / "run.tar").open("wb") as tar:
+        assert send(run, tar.fileno(), 0) == 0
+    assert unpacked((tmp_path / "run.tar").read_bytes()) == {".hid/run.json": b"of a run"}
 
 
 def test_an_interrupted_run_is_streamed_as_it_is_and_keeps_its_exit_code(tmp_path):

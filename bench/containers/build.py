@@ -98,7 +98,9 @@ def build(recipe: Recipe, console: Console, root: Path) -> str:
     with connected() as engine:
         _check_space(recipe, engine)
         _follow(recipe, engine, root, console)
-        found = engine.image(recipe.tag) or {}
+        found = engine.image(recipe.tag)
+    if found is None:
+        raise BenchError(f"{recipe.tag}: was built, and is gone already; somebody else has removed it")
     image: str = found["Id"]
     took = duration(time.monotonic() - began_s)
     _say(console, f"{recipe.tag} is {image}, {found['Size'] / 1e9:.2f} GB, built in {took}")
@@ -129,7 +131,8 @@ def _messages(recipe: Recipe, engine: Engine, root: Path) -> Iterator[Mapping[st
     from docker.errors import DockerException
 
     git = environment.git_state(root)
-    arguments = {"BASE": recipe.base, "COMMIT": git and git["commit"], "DATA": recipe.data and recipe.data.as_posix()}
+    commit = git and git["commit"] + "-dirty" * git["dirty"]
+    arguments = {"BASE": recipe.base, "COMMIT": commit, "DATA": recipe.data and recipe.data.as_posix()}
     try:
         yield from engine.client.build(
             path=str(root),

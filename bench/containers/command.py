@@ -22,9 +22,10 @@ from bench.interrupt import INTERRUPTED
 
 BYTES = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[bkmg]?)b?", re.IGNORECASE)
 UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
-HERE = ("--image", "--name", "--cpus", "--memory", "--shm-size", "--out", "--data-dir", "--resume")
+HERE = ("--image", "--name", "--cpus", "--cpuset-cpus", "--memory", "--shm-size", "--out", "--data-dir", "--resume")
 """Options that mean something on this side of the container only, or another thing than inside."""
-LIMITS = ("--cpus", "--memory", "--shm-size", "--data-dir")
+DATA_PLACES = ("data", "docker/data")
+LIMITS = ("--cpus", "--cpuset-cpus", "--memory", "--shm-size", "--data-dir")
 """Of these, what a run was begun with, it has to be completed with."""
 
 
@@ -36,13 +37,19 @@ def add_parser(verbs: Any, measuring: argparse.ArgumentParser) -> None:
     building.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     building.add_argument("--tag", metavar="TAG", help="default: bench:cpu or bench:gpu, after the device")
     building.add_argument("--base", metavar="IMAGE", help="another base image than the Dockerfile's own")
-    building.add_argument("--data", type=Path, metavar="DIR", help="folder in the checkout with data files to bake in")
+    building.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="data files to bake in: data or docker/data of the checkout, or a folder below",
+    )
     building.set_defaults(verb_function=_build)
     # Without abbreviations, so that every word is known for what it is when the container's are picked out.
     running = below.add_parser("run", parents=[measuring], allow_abbrev=False, help="bench run in a container")
     running.add_argument("--image", metavar="IMAGE", help="default: bench:cpu or bench:gpu, after --device")
     running.add_argument("--name", metavar="NAME", help="of the container; default: the engine makes one up")
     running.add_argument("--cpus", type=_cpus, metavar="N", help="CPU time of so many cores; default: no limit")
+    running.add_argument("--cpuset-cpus", type=_cores, metavar="0-3", help="only these cores; default: all")
     running.add_argument("--memory", type=_bytes, metavar="4g", help="no swap on top; default: no limit")
     running.add_argument("--shm-size", type=_bytes, metavar="1g", help="of /dev/shm; default: with a GPU 1g")
     running.set_defaults(verb_function=_run)
@@ -82,6 +89,7 @@ def _run(given: argparse.Namespace, words: Sequence[str], setting: Setting, cons
         device=device,
         name=given.name,
         cpus=given.cpus,
+        cores=given.cpuset_cpus,
         memory_bytes=given.memory,
         shm_bytes=given.shm_size,
         tty=tty,
@@ -177,13 +185,22 @@ def _in_checkout(data: Path) -> Path:
         raise UsageError(
             f"--data {data}: lies outside of the checkout {build.ROOT}; copy the files to {build.ROOT}/data"
         )
-    return folder.relative_to(build.ROOT)
+    inside = folder.relative_to(build.ROOT)
+    if not any(inside.is_relative_to(place) for place in DATA_PLACES):  # .dockerignore leaves everything else out
+        raise UsageError(f"--data {data}: expected {' or '.join(DATA_PLACES)} in {build.ROOT}, or a folder below")
+    return inside
 
 
 def _cpus(text: str) -> float:
     if re.fullmatch(r"\d+(\.\d+)?", text) is None or float(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of CPUs; expected one above 0, as in 2 or 1.5")
     return float(text)
+
+
+def _cores(text: str) -> str:
+    if re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} names no cores; expected their numbers, as in 0-3 or 0,2")
+    return text
 
 
 def _bytes(text: str) -> int:

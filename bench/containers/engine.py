@@ -65,7 +65,7 @@ def connected() -> Iterator[Engine]:
         ImportError
     ) as error:  # a checkout's folder docker/ is importable, so that `import docker` alone proves nothing
         raise MachineError(
-            f'bench image: the Docker SDK for Python is not installed ({error}); pip install "bench[image]"'
+            f"the Docker SDK for Python is not installed ({error}); in the checkout: pip install -e '.[image]'"
         ) from error
     address = os.environ.get("DOCKER_HOST") or DEFAULT_UNIX_SOCKET.removeprefix("http+")
     clients = []

@@ -11,7 +11,7 @@ import requests
 
 from bench.containers import owners, refusals
 from bench.containers.engine import Engine, answered, connected, explanation, lost
-from bench.containers.settings import Order, check_mounts, creation, needs_gpu
+from bench.containers.settings import DEVICE_LABEL, Order, check_mounts, creation, needs_gpu
 from bench.errors import BenchError, MachineError, UsageError
 from bench.interrupt import INTERRUPTED
 
@@ -50,6 +50,11 @@ def _inspected(order: Order, engine: Engine) -> dict[str, Any]:
         raise (UsageError if order.named else MachineError)(
             f"image {order.image}: the Docker engine at {engine.address} does not have it; build it with "
             "bench image build, or name another with --image"
+        )
+    if DEVICE_LABEL not in (image["Config"]["Labels"] or {}):
+        raise UsageError(
+            f"image {order.image}: is no image of bench, for it lacks the label {DEVICE_LABEL}; "
+            "build one with bench image build"
         )
     if order.expected not in (None, image["Id"]):
         raise UsageError(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from docker.types import Mount
 
 GPU_SHM_BYTES = 2**30
-"""GPU libraries share memory between processes through /dev/shm; the engine's own 64 MiB are too little for them."""
+"""Room to spare: GPU libraries share memory between processes through /dev/shm, and 64 MiB are the least they need."""
 DEVICE_LABEL = "io.bench.device"
 """Of an image: its default of `--device`."""
 PASSED_ON = ("CI", "COLUMNS", "NO_COLOR", "TERM")
@@ -42,6 +42,8 @@ class Order:
     """Id that the image must have; None: any."""
     name: str | None = None
     cpus: float | None = None
+    cores: str | None = None
+    """Numbers of the cores it may use, as `0-3` or `0,2`."""
     memory_bytes: int | None = None
     shm_bytes: int | None = None
     tty: bool = False
@@ -70,29 +72,31 @@ def check_mounts(order: Order, engine: Engine) -> None:
 def creation(order: Order, engine: Engine, image: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """Arguments of the SDK's `create_container`; `image` as the engine inspects it, `environment` the caller's own.
 
-    The container belongs to the calling user, has no capability, no network (unless `BENCH_OFFLINE` is 0) and no
-    writable place but `/results`, `/tmp` and `/dev/shm`.
+    The container runs as the calling user (see `_who`) without any capability, without a network unless `BENCH_OFFLINE`
+    is 0, and can write to `/results`, `/tmp` and `/dev/shm` only.
     """
     from docker.types import DeviceRequest, LogConfig
 
     online = environment.get("BENCH_OFFLINE") == "0"
+    user, group, groups = _who(order.out)
     gpu = needs_gpu(order, image)
     return {
         "image": image["Id"],
         "name": order.name,
         "command": list(order.words),
-        "user": f"{os.getuid()}:{os.getgid()}",
+        "user": f"{user}:{group}",
         "tty": order.tty,
         "labels": {owners.LABEL: owners.me()},
         "environment": _environment(image, environment, online=online),
         "host_config": engine.client.create_host_config(
             mounts=_mounts(order),
-            group_add=[str(group) for group in os.getgroups()],
+            group_add=[str(each) for each in groups],
             network_mode="bridge" if online else "none",
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             read_only=True,
             tmpfs={"/tmp": "exec,mode=1777"},  # noqa: S108 (compiled kernels; mounted noexec otherwise)
+            cpuset_cpus=order.cores,
             nano_cpus=None if order.cpus is None else round(order.cpus * 1e9),
             mem_limit=order.memory_bytes,
             memswap_limit=order.memory_bytes,  # no swap on top: what swaps is not measured but waited for
@@ -101,6 +105,17 @@ def creation(order: Order, engine: Engine, image: Mapping[str, Any], environment
             log_config=LogConfig(type="none") if order.stream else None,
         ),
     }
+
+
+def _who(out: Path) -> tuple[int, int, list[int]]:
+    """User, group and further groups of the container: the caller's; for root, those of whoever owns the results.
+
+    Without its capabilities root may not write where others may; and results of `sudo` belong to who has the folder.
+    """
+    if os.getuid() != 0:
+        return os.getuid(), os.getgid(), os.getgroups()
+    owner = out.stat()
+    return owner.st_uid, owner.st_gid, []
 
 
 def _environment(image: Mapping[str, Any], caller: Mapping[str, str], *, online: bool) -> dict[str, str]:

@@ -10,6 +10,8 @@ from bench.data.windows import Source
 from bench.errors import MachineError
 from bench.workload import Reviews, Workload
 
+ONLINE = "BENCH_OFFLINE=0 (in a container: -e BENCH_OFFLINE=0)"
+
 
 def describe(
     workloads: Sequence[Workload], *, data_dir: Path | None, cache: Path, remotes: Remotes = REMOTES
@@ -26,7 +28,7 @@ def describe(
         else:
             path = places.found(workload, cache)
         if path is None:
-            later = "bench data --fetch" if offline() else "bench data --fetch, or the next run,"
+            later = f"bench data --fetch{f' with {ONLINE}' if offline() else ', or the next run,'}"
             lines += [
                 f"{remote.name}: not here; {later} downloads it from {remote.url}",
                 f"  without it a run makes synthetic data; {places.cure()}",
@@ -58,9 +60,12 @@ def download(workloads: Sequence[Workload], *, cache: Path, say: sources.Say, re
 
 
 def _places(cache: Path) -> list[str]:
-    """The cache; in an image also where it brings data, and what is there."""
-    others = places.places(cache)[1:]
-    return [f"cache {cache}", *(f"then {folder}: {places.held(folder) or 'nothing there'}" for folder in others)]
+    """The places in order: the cache, and what is in those of an image."""
+    told = [
+        f"cache {cache}" if folder == cache else f"{folder}: {places.held(folder) or 'nothing there'}"
+        for folder in places.places(cache)
+    ]
+    return [told[0], *(f"then {place}" for place in told[1:])]
 
 
 def _one_per_data_set(workloads: Sequence[Workload]) -> list[Workload]:

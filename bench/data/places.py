@@ -1,4 +1,4 @@
-"""Where real data is looked for: one folder, or the cache and what an image brings."""
+"""Where real data is looked for: one folder, or the cache and the places of an image."""
 
 from pathlib import Path
 
@@ -23,7 +23,10 @@ def find(folder: Path, workload: Workload) -> Path | None:
 
 def places(cache: Path) -> tuple[Path, ...]:
     """The folders, in order, when none is named."""
-    return (cache, *image.DATA) if image.here() else (cache,)
+    if image.here() is None:
+        return (cache,)
+    mounted, *baked_in = image.DATA
+    return (mounted, cache, *baked_in)
 
 
 def found(workload: Workload, cache: Path) -> Path | None:
@@ -33,9 +36,9 @@ def found(workload: Workload, cache: Path) -> Path | None:
 
 def words(cache: Path) -> str:
     """The places in words; what the image's hold instead."""
-    told = [str(cache)]
-    for folder in places(cache)[1:]:
-        names = held(folder)
+    told = []
+    for folder in places(cache):
+        names = "" if folder == cache else held(folder)
         told.append(f"{folder} (which holds {names})" if names else str(folder))
     return " or ".join(filter(None, (", ".join(told[:-1]), told[-1])))
 
