@@ -99,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--yes", action="store_true", help="measure it again into a new folder")
     verb.add_argument("--data-dir", type=Path, metavar="DIR", help="the data it had; default: $BENCH_DATA_DIR")
     verb.set_defaults(verb_function=_reproduce)
+    verb = verbs.add_parser("compare", help="say what differs between two runs, and whether their ratios agree")
+    verb.add_argument("a", metavar="A", help="folder or id of a run")
+    verb.add_argument("b", metavar="B", help="folder or id of the run to hold against it")
+    verb.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="where ids are looked up")
+    verb.add_argument("--anyway", action="store_true", help="even where what differs prevents a comparison")
+    verb.set_defaults(verb_function=_compare)
     verb = verbs.add_parser("doctor", help="say what this machine is and what it lacks")
     _add_device(verb)
     verb.add_argument("--out", type=Path, default=Path("results"), metavar="DIR")
@@ -235,6 +241,19 @@ def _reproduce(given: argparse.Namespace, words: Sequence[str], setting: Setting
     return reproduce.reproduce(
         folder, given.out, _data_dir(given), again=given.yes, parse=parse, invoke=invoke, console=console
     )
+
+
+def _compare(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
+    from bench.compare import compare
+    from bench.report import comparison, folder  # pandas and matplotlib
+
+    a, b = (folder.load(runfolder.find(name, given.out)) for name in (given.a, given.b))
+    found = compare(a.run, a.everything, b.run, b.everything)
+    if found.prevented and not given.anyway:
+        raise UsageError(f"compare: not comparable: {comparison.prevented(found)}; --anyway compares them all the same")
+    for part in (comparison.page(found), comparison.sentence(found)):
+        console.print(part, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return 0
 
 
 def _doctor(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:

@@ -41,7 +41,7 @@ class Pair:
     workload: str
     contestant: str
     against: str
-    """The fastest arm of run A; of the A/A control's second entry, its first."""
+    """Of the arms with figures in both runs the fastest in A; of the A/A control's second entry, its first."""
     a: Effect | None
     """None: no block holds both."""
     b: Effect | None
@@ -137,7 +137,8 @@ def _time(blocks: dict[int, float]) -> Effect:
 
 def _pairs(a: Run, one: Figures, other: Figures) -> Iterator[Pair]:
     for workload in a.workloads:
-        first = fastest(one, workload, list(a.arms))
+        both_have = [arm for arm in a.arms if (workload, arm) in other]
+        first = fastest(one, workload, both_have) or fastest(one, workload, list(a.arms))
         named = [(arm, first) for arm in a.arms if first not in (None, arm)]
         named += [(contestant(a.control, CONTROL), a.control)] if a.control else []
         for name, against in named:

@@ -1,5 +1,6 @@
 """What a run was obtained with, what of it cannot be exact again, and the commands that obtain it again, in words."""
 
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,7 +97,9 @@ def inexact(old: Folder) -> Iterator[str]:
     if run.finished is None:
         yield f"not exact: the run is not finished, {len(old.missing())} of {len(run.plan)} planned cells are not there"
     cores, budget = run.environment.get("logical_cores"), run.environment.get("cpu_budget")
-    if isinstance(cores, int) and isinstance(budget, int) and budget < cores and not limits(run):
+    if found and _cpuset(run):
+        yield f"not exact: the container could use {budget} of {cores} cores, unknown which; the first are named"
+    elif not found and isinstance(cores, int) and isinstance(budget, int) and budget < cores:
         yield f"not exact without care: the run could use {budget} of {cores} cores; taskset -c names so many"
     for name, arm in run.arms.items():
         if arm.hole:
@@ -109,10 +112,20 @@ def limits(run: Run) -> list[str]:
     quota = known.get("cpu_quota")
     if isinstance(quota, (int, float)):
         words += ["--cpus", _decimal(quota)]
+    words += _cpuset(run)
     limit, memory = known.get("memory_limit_bytes"), known.get("memory_bytes")
     if isinstance(limit, int) and isinstance(memory, int) and limit < memory:
         words += ["--memory", f"{limit // 1024}k"]
     return words if table(known, "image") else []
+
+
+def _cpuset(run: Run) -> list[str]:
+    """The option for fewer cores than the machine has, where no quota explains them."""
+    cores, budget, quota = (run.environment.get(key) for key in ("logical_cores", "cpu_budget", "cpu_quota"))
+    if not (isinstance(cores, int) and isinstance(budget, int) and budget < cores):
+        return []
+    explained = isinstance(quota, (int, float)) and max(1, math.ceil(quota)) == budget
+    return [] if explained else ["--cpuset-cpus", f"0-{budget - 1}"]
 
 
 def commands(run: Run, words: Sequence[str], out: Path, data_dir: Path | None) -> Iterator[str]:
@@ -146,7 +159,18 @@ def _in_container(run: Run, words: Sequence[str], out: Path, place: str | None) 
     yield "or, without bench on the host:"
     gpu = ["--gpus", "all", "--shm-size", "1g"] if run.device == "gpu" else []
     held = "".join(f"{shlex.quote(word)} " for word in (*gpu, *limits(run)))
-    mounts = [f"{out.absolute()}:/results", *([f"{place}:/data:ro"] if place else [])]
-    volumes = " ".join(f"-v {shlex.quote(mount)}" for mount in mounts)
+    mounts = [*_mount(str(out.absolute()), "/results"), *(_mount(place, "/data", readonly=True) if place else [])]
+    volumes = shlex.join(mounts)
     user = '--user "$(id -u):$(id -g)"'
+    yield f"  {shlex.join(['mkdir', '-p', str(out.absolute())])}"  # Docker's own would be root's
     yield f"  docker run --rm {user} {volumes} {held}{shlex.join([name, 'run', *words])}"
+
+
+def _mount(source: str, there: str, *, readonly: bool = False) -> list[str]:
+    """Options of `docker run` that mount a folder; `-v` parts its value at colons, `--mount` at commas, as CSV."""
+    if ":" not in source:
+        return ["-v", f"{source}:{there}" + ":ro" * readonly]
+    field = f"src={source}"
+    if any(char in field for char in ',"\r\n'):
+        field = '"' + field.replace('"', '""') + '"'
+    return ["--mount", f"type=bind,{field},dst={there}" + ",readonly" * readonly]

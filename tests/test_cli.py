@@ -5,6 +5,7 @@ from pathlib import Path
 
 import harness
 import pytest
+from make_run import edit, make_run
 
 from bench import gpu, implementation, runfolder
 from bench.cli import main
@@ -49,6 +50,8 @@ ONE = ["--workload", "conv_only", "--arm", "fake-1ms", "--data", "synthetic"]
         (["run", "--resume", "nothing-there"], "nothing-there"),
         (["run", "--resume", "nothing-there", "--seed", "3"], "--resume"),
         (["report", "nothing-there"], "nothing-there"),
+        (["compare", "nothing-there", "nor-there"], "nothing-there"),
+        (["compare", "one-alone"], "B"),
         (["plan", *ONE, "--out", "file/below"], None),
     ],
 )
@@ -142,8 +145,31 @@ def test_plan_prints_the_grid_with_time_memory_and_assumptions(capsys):
 
 
 def test_help_of_every_verb_is_exit_code_0(capsys):
-    for verb in ("plan", "run", "report", "reproduce", "doctor", "data", "image"):
+    for verb in ("plan", "run", "report", "reproduce", "compare", "doctor", "data", "image"):
         with pytest.raises(SystemExit) as ended:
             main([verb, "--help"])
         assert ended.value.code == 0
         assert "usage: bench" in capsys.readouterr().out
+
+
+def test_compare_prints_page_and_sentence_and_refuses_what_cannot_be_compared_unless_told(capsys, tmp_path):
+    for name in ("a", "b"):
+        make_run(tmp_path / "results" / name, workloads=("conv_only",), arms=("torch-eager", "torch-compile"), rounds=9)
+    sentence = "All intervals overlap: of 1 pair of arms"
+    assert main(["compare", "a", str(tmp_path / "results" / "b")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("# Run b (B) against run a (A)\n")
+    assert printed.splitlines()[-1] == f"{sentence}."
+    edit(tmp_path / "results" / "a" / "run.json", environment={"cpu": "one\nand :x:", "logical_cores": 8})
+    edit(tmp_path / "results" / "b" / "run.json", environment={"cpu": "other", "logical_cores": 4, "kernel": "6.1"})
+    assert main(["compare", "a", "b"]) == 2
+    refused = capsys.readouterr()
+    assert refused.out == ""
+    assert refused.err == (
+        "bench: compare: not comparable: processor: one ⏎ and :x: in A, other in B; cores: 8 in A, 4 in B; "
+        "--anyway compares them all the same\n"
+    )
+    assert main(["compare", "a", "b", "--anyway"]) == 0
+    printed = capsys.readouterr().out
+    assert "- processor: one ⏎ and :x: in A, other in B" in printed
+    assert printed.splitlines()[-1].startswith(f"{sentence}. Not comparable: processor")

@@ -185,13 +185,25 @@ def test_what_is_missing_on_one_side_is_listed_with_its_reason(tmp_path: Path) -
         ("torch-eager", "failed: killed by SIGSEGV"): (0, 1),
         ("torch-eager", "planned, and no record that can be used"): (0, 1),
     }
-    assert {pair.contestant: pair.b is None for pair in found.pairs if pair.against == "torch-compile"} == {
-        "keras-tensorflow": True,
-        "torch-eager": True,
-    }
+    assert [pair.contestant for pair in found.pairs if pair.b is None] == ["torch-compile"]
     page = comparison.page(found)
     assert all(reason in page for _, reason in rows)
-    assert "2 pairs without two intervals" in page
+    assert "1 pair without two intervals" in page
+
+
+def test_ratios_are_against_the_fastest_arm_that_both_runs_have_and_without_one_against_the_fastest(tmp_path) -> None:
+    a, b = two(tmp_path, holes={"torch-compile": "no compiler"})
+    times = compare.figures(load(a).everything)
+    assert compare.fastest(times, "conv_only", ARMS) == "torch-compile"
+    second = compare.fastest(times, "conv_only", ARMS[:2])
+    found = compared(a, b).pairs
+    assert {pair.against for pair in found if pair.contestant in ARMS} == {second}
+    assert [pair.contestant for pair in found if pair.overlap] == [
+        *(arm for arm in ARMS[:2] if arm != second),
+        "torch-eager (a2)",
+    ]
+    strangers = make_run(tmp_path / "c", workloads=("conv_only",), arms=("keras-jax",), rounds=12)
+    assert {pair.against for pair in compared(a, strangers).pairs if pair.contestant in ARMS} == {"torch-compile"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import re
 import shlex
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from data_files import jena_lines, write_jena
 from make_run import edit, make_run
 from rich.console import Console
 
-from bench import cli, image, interpreters, recipe, record, reproduce
+from bench import cli, environment, image, interpreters, recipe, record, reproduce
 from bench.errors import MachineError, UsageError
 
 JENA = "jena_climate_2009_2016.csv"
@@ -243,7 +244,7 @@ def test_an_image_run_is_printed_with_all_that_names_it(tmp_path: Path, capsys: 
     output = capsys.readouterr().out
     assert f"image: {IMAGE['id']}, digests {IMAGE['digests'][0]}" in output
     assert f"lock: requirements/cpu.txt {'ef' * 32}" in output
-    pull, ours, plain = commands(output)
+    pull, ours, _, plain = commands(output)
     assert pull == ["docker", "pull", IMAGE["digests"][0]]
     asked = [
         "--workload", "conv_only", "--arm", "torch-eager", "--arm", "torch-compile", "--device", "cpu", "--profile",
@@ -262,7 +263,7 @@ def test_an_image_run_is_printed_with_all_that_names_it(tmp_path: Path, capsys: 
 def test_the_printed_image_command_is_one_that_bench_understands(tmp_path, capsys) -> None:
     run = in_image(tmp_path, cpu_quota=2.0, memory_limit_bytes=2**30, memory_bytes=2**34)
     Bench().reproduce(run, tmp_path / "results")
-    _, ours, _ = commands(capsys.readouterr().out)
+    _, ours, *_ = commands(capsys.readouterr().out)
     given = cli._parser().parse_args(ours[1:])
     assert (given.image, given.seed, given.budget, given.margin) == (IMAGE["id"], 7, 600.0, 0.02)
     assert (given.cpus, given.memory) == (2.0, 2**30)
@@ -335,7 +336,7 @@ def test_without_its_image_and_without_its_code_it_is_refused_and_both_are_named
 
 
 def test_without_its_image_the_same_code_measures_instead_and_says_so(tmp_path, capsys, monkeypatch) -> None:
-    run = in_image(tmp_path, code_digest=interpreters.probe_self())
+    run = in_image(tmp_path, code_digest=interpreters.probe_self(), interpreters=packages())
 
     def refuse(name: str) -> bool:
         raise MachineError("no Docker engine answers")
@@ -351,15 +352,180 @@ def test_without_its_image_the_same_code_measures_instead_and_says_so(tmp_path, 
 
 
 def test_inside_a_container_no_engine_is_asked(tmp_path, monkeypatch) -> None:
-    run = in_image(tmp_path, code_digest=interpreters.probe_self())
+    run = in_image(tmp_path, code_digest=interpreters.probe_self(), interpreters=packages())
     edit(run / "run.json", workloads=with_files(run, ()))
-    says = image.Image(device="cpu", version="1", commit=None, dirty=None, locks={}, base="debian")
-    (tmp_path / "image.json").write_bytes(msgspec.json.encode(says))
-    monkeypatch.setenv("BENCH_IMAGE", str(tmp_path / "image.json"))
+    inside(tmp_path, monkeypatch, commit=None, dirty=None)
     monkeypatch.setattr(reproduce, "_engine_has", lambda name: pytest.fail("asked"))
     bench = Bench(lambda: 130)
     bench.reproduce(run, tmp_path / "results", again=True)
     assert bench.words[0][0] == "run"
+
+
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch, **says: Any) -> None:
+    """Makes this process believe that it runs in an image that says so of itself."""
+    known = image.Image(**({"device": "cpu", "version": "1", "locks": {"cpu.txt": "ef"}, "base": "debian"} | says))
+    path = folder / f"image-{len(list(folder.iterdir()))}.json"
+    path.write_bytes(msgspec.json.encode(known))
+    monkeypatch.setenv("BENCH_IMAGE", str(path))
+
+
+def packages(installed: str | None = None) -> dict[str, Any]:
+    """What a record holds of the interpreter for the simulated arms' framework: the one here, or another."""
+    found = interpreters.summary("torch")
+    return {"torch": found | {"installed": installed or found["installed"]}}
+
+
+@pytest.mark.parametrize("known", [{}, None])
+def test_without_its_image_the_same_code_over_other_packages_does_not_measure_instead(tmp_path, monkeypatch, known):
+    then = packages("0123") if known is None else known
+    run = in_image(tmp_path, code_digest=interpreters.probe_self(), interpreters=then)
+    edit(run / "run.json", workloads=with_files(run, ()))
+    monkeypatch.setattr(reproduce, "_engine_has", lambda name: False)
+    bench = Bench()
+    words = "the packages for torch here have hash .+ the run's 0123" if then else "does not know its Python packages"
+    with pytest.raises(MachineError, match=f"no image {IMAGE['id']}.+{words}"):
+        bench.reproduce(run, tmp_path / "results", again=True)
+    assert bench.words == []
+
+
+def test_the_same_code_does_not_stand_in_for_an_image_of_unknown_id(tmp_path, capsys) -> None:
+    run = in_image(
+        tmp_path,
+        image=IMAGE | {"id": None, "digests": None},
+        code_digest=interpreters.probe_self(),
+        interpreters=packages(),
+    )
+    edit(run / "run.json", workloads=with_files(run, ()))
+    bench = Bench()
+    with pytest.raises(
+        MachineError, match=r"image .+ unknown.+bench image build --device cpu.+bench image run"
+    ) as told:
+        bench.reproduce(run, tmp_path / "results", again=True)
+    assert told.value.exit_code == 3
+    assert bench.words == []
+    assert ["bench", "image", "build", "--device", "cpu"] in commands(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("other", "same"), [({}, True), ({"commit": "1" * 40}, False), ({"locks": {"cpu.txt": "00"}}, False),
+                        ({"dirty": True}, False), ({"dirty": None}, False), ({"commit": None}, False)],
+)  # fmt: skip
+def test_in_an_image_of_the_same_commit_and_locks_a_run_of_unknown_image_is_measured_again(
+    tmp_path, monkeypatch, other: dict[str, Any], same: bool
+) -> None:
+    built = {"commit": "0" * 40, "dirty": False, "locks": {"cpu.txt": "ef"}}
+    then = IMAGE | {"id": None, "digests": None} | built
+    run = in_image(tmp_path, image=then, code_digest=interpreters.probe_self())
+    edit(run / "run.json", workloads=with_files(run, ()))
+    inside(tmp_path, monkeypatch, **(built | other))
+    bench = Bench(lambda: 130)
+    if same:
+        assert bench.reproduce(run, tmp_path / "results", again=True) == 130
+        assert bench.words[0][0] == "run"
+    else:
+        with pytest.raises(MachineError, match="unknown"):
+            bench.reproduce(run, tmp_path / "results", again=True)
+        assert bench.words == []
+
+
+def test_only_the_image_of_the_very_id_is_the_runs_and_a_tag_is_not_followed(monkeypatch) -> None:
+    class Engine:
+        """Has one image under two names, as the real one."""
+
+        def image(self, name: str) -> Mapping[str, Any] | None:
+            return {"Id": IMAGE["id"]} if name in (IMAGE["id"], "sha256:" + "ab" * 31 + "aa", "bench:cpu") else None
+
+    @contextmanager
+    def connected() -> Iterator[Engine]:
+        yield Engine()
+
+    monkeypatch.setattr("bench.containers.engine.connected", connected)
+    assert reproduce._engine_has(str(IMAGE["id"]))
+    assert not reproduce._engine_has("bench:cpu")
+    assert not reproduce._engine_has("sha256:" + "ab" * 31 + "aa")
+    assert not reproduce._engine_has("sha256:" + "cd" * 32)
+
+
+@pytest.mark.parametrize(
+    ("budget", "quota", "held"),
+    [
+        (2, None, ["--cpuset-cpus", "0-1"]),
+        (1, None, ["--cpuset-cpus", "0-0"]),
+        (2, 1.5, ["--cpus", "1.5"]),
+        (2, 6.0, ["--cpus", "6", "--cpuset-cpus", "0-1"]),
+        (1, 0.4, ["--cpus", "0.4"]),
+        (8, None, []),
+    ],
+)
+def test_a_container_held_to_some_cores_is_printed_held_to_as_many(tmp_path, capsys, budget, quota, held) -> None:
+    run = in_image(tmp_path, logical_cores=8, cpu_budget=budget, cpu_quota=quota)
+    Bench().reproduce(run, tmp_path / "results")
+    output = capsys.readouterr().out
+    _, ours, _, plain = commands(output)
+    for words in (ours, plain):
+        limits = [
+            word for name in ("--cpus", "--cpuset-cpus") if name in words for word in words[words.index(name) :][:2]
+        ]
+        assert limits == held
+    assert cli._parser().parse_args(ours[1:]).cpuset_cpus == (held[-1] if "--cpuset-cpus" in held else None)
+    assert (f"not exact: the container could use {budget} of 8 cores" in output) == ("--cpuset-cpus" in held)
+
+
+def test_before_an_image_measures_again_other_hardware_is_said_and_what_a_container_sets_is_not(
+    tmp_path, capsys, monkeypatch
+) -> None:
+    here = {"cpu": "abacus", "logical_cores": 8, "cpu_budget": 8, "memory_bytes": 2**34, "gpus": [{"name": "H"}]}
+    there = {"cpu": "one", "logical_cores": 4, "cpu_budget": 2, "memory_bytes": 2**33, "gpus": []}
+    run = in_image(tmp_path, **there)
+    edit(run / "run.json", workloads=with_files(run, ()))
+    monkeypatch.setattr(environment, "describe", lambda: here)
+    monkeypatch.setattr(reproduce, "_engine_has", lambda name: True)
+    Bench(lambda: 130).reproduce(run, tmp_path / "results", again=True)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not comparable: ")]
+    assert [line.split(" is ")[0].removeprefix("not comparable: ") for line in said] == [
+        "processor",
+        "cores",
+        "memory in bytes",
+    ]
+    edit(run / "run.json", device="gpu")
+    Bench(lambda: 130).reproduce(run, tmp_path / "results", again=True)
+    assert "not comparable: GPU is " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("plain, with a comma", ["-v", "{}:/results"]),
+        ("10:30", ["--mount", "type=bind,src={},dst=/results"]),
+        ("10:30, noon", ["--mount", 'type=bind,"src={}",dst=/results']),
+    ],
+)
+def test_the_printed_docker_run_makes_its_folder_and_mounts_it_whatever_its_name(
+    tmp_path, capsys, name: str, option: list[str]
+) -> None:
+    out = tmp_path / name
+    Bench().reproduce(in_image(tmp_path), out)
+    *_, make, plain = commands(capsys.readouterr().out)
+    assert make == ["mkdir", "-p", str(out)]
+    wanted = [word.format(out) for word in option]
+    assert plain[plain.index(wanted[0]) :][:2] == wanted
+    assert f"{recipe.PLACE}:/data:ro" in plain
+
+
+def test_names_that_look_like_an_emoji_are_shown_as_they_are(tmp_path, capsys, monkeypatch) -> None:
+    folder = tmp_path / "results" / "old"
+    run = make_run(folder, workloads=("conv_only",), arms=("torch-eager",), rename={"torch-eager": ":x:"}, rounds=9)
+    edit(run / "run.json", workloads=with_files(run, ()), environment={"image": IMAGE})
+    monkeypatch.setattr(reproduce, "_engine_has", lambda name: True)
+
+    def measure() -> int:
+        shutil.copytree(run, folder.parent / "new")
+        return 0
+
+    assert Bench(measure).reproduce(run, folder.parent, again=True) == 0
+    output = capsys.readouterr().out
+    assert "--arm :x: " in output
+    assert re.search(r"^\| :x: ", output, re.MULTILINE), output
 
 
 def test_no_place_and_no_resume_of_the_stored_command_is_used_again(tmp_path, capsys) -> None:

@@ -6,7 +6,7 @@ from bench.compare import Comparison, Gap, Pair, Shift
 from bench.differences import Difference
 from bench.effects import Effect
 from bench.report import verdicts
-from bench.report.markdown import number, short, table, text
+from bench.report.markdown import number, short, table, text, visible
 
 OVERLAP = {True: "overlap", False: "do not overlap", None: "nothing to compare"}
 
@@ -46,6 +46,11 @@ def sentence(found: Comparison) -> str:
         )
         words = f"Of {_pairs_of(len(known))} of arms the intervals of {len(apart)} do not overlap: {names}{without}"
     return words + (f". Not comparable: {_list(found.prevented)}." if found.prevented else ".")
+
+
+def prevented(found: Comparison) -> str:
+    """What keeps the two from being compared, as one plain line."""
+    return "; ".join(visible(difference) for difference in found.prevented)
 
 
 def _pairs_of(count: int) -> str:
