@@ -125,10 +125,8 @@ def test_a_cell_leaves_epochs_out_when_its_own_step_time_says_they_do_not_fit(tm
     # 500 steps of a millisecond and 769 batches of validation take about 0.75 s.
     done = cell_process(tmp_path, "fake-1ms", *phases, rounds=3, epoch_limit_s=0.3)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [entry["extra_info"]["phase"] for entry in cell.measured(tmp_path)["benchmarks"]] == [
-        "first_step",
-        "train_step",
-    ]
+    done_phases = [entry["extra_info"]["phase"] for entry in cell.measured(tmp_path)["benchmarks"]]
+    assert list(dict.fromkeys(done_phases)) == ["first_step", "train_step"]  # disturbed rounds are measured again
     observed = cell.observed(tmp_path)
     assert observed is not None
     assert observed.skipped == "epoch and validate take about 1 s, 0 s are left for them"

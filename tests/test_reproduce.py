@@ -17,7 +17,7 @@ from data_files import jena_lines, write_jena
 from make_run import edit, make_run
 from rich.console import Console
 
-from bench import cli, environment, image, interpreters, recipe, record, reproduce
+from bench import cli, environment, image, interpreters, means, recipe, record, reproduce
 from bench.errors import MachineError, UsageError
 
 JENA = "jena_climate_2009_2016.csv"
@@ -78,7 +78,8 @@ def test_a_run_is_measured_again_compared_and_the_comparison_is_kept(folder: Pat
     assert page in output
     for name in ("fake-1ms", "fake-10ms", "fake-10ms (a2)"):
         assert re.search(rf"\| {re.escape(name)} +\| +[\d.]+ \[[\d.]+, [\d.]+\], 3 blocks \|", page), page
-    assert re.search(r"\| fake-10ms +\| fake-1ms .+\| +overlap \|", page), page  # 10 against 1, give or take much
+    # Whether they overlap is the machine's affair: of 95 % intervals over three blocks some do not.
+    assert re.search(r"\| fake-10ms +\| fake-1ms .+\| +(do not )?overlap +\|", page), page
     last = output.strip().splitlines()[-1]
     assert re.match(r"All intervals overlap: of 2 pairs|Of 2 pairs of arms the intervals of 1 do not", last), last
     assert not any(entry.name.startswith(".") for entry in new.iterdir())
@@ -297,7 +298,7 @@ def test_yes_runs_the_very_image_where_the_engine_has_it(tmp_path, capsys, monke
         return 1
 
     bench = Bench(measure)
-    monkeypatch.setattr(reproduce, "_engine_has", lambda name: name == IMAGE["id"])
+    monkeypatch.setattr(means, "engine_has", lambda name: name == IMAGE["id"])
     files = record.read(run / "run.json", record.Run).workloads["conv_only"].data.files
     edit(run / "run.json", workloads=with_files(run, ()))  # synthetic data is of no file
     assert bench.reproduce(run, tmp_path / "results", again=True) == 1  # some of its cells failed
@@ -319,7 +320,7 @@ def test_data_for_a_container_is_checked_on_this_side(tmp_path, monkeypatch) -> 
     run = in_image(tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "simulated.npz").write_text("other")
-    monkeypatch.setattr(reproduce, "_engine_has", lambda name: True)
+    monkeypatch.setattr(means, "engine_has", lambda name: True)
     bench = Bench()
     with pytest.raises(UsageError, match="ab" * 32):
         bench.reproduce(run, tmp_path / "results", again=True, data_dir=tmp_path / "data")
@@ -328,7 +329,7 @@ def test_data_for_a_container_is_checked_on_this_side(tmp_path, monkeypatch) -> 
 
 def test_without_its_image_and_without_its_code_it_is_refused_and_both_are_named(tmp_path, monkeypatch) -> None:
     run = in_image(tmp_path)
-    monkeypatch.setattr(reproduce, "_engine_has", lambda name: False)
+    monkeypatch.setattr(means, "engine_has", lambda name: False)
     bench = Bench()
     with pytest.raises(MachineError, match=f"no image {IMAGE['id']}.+the code here has digest .+git checkout 000"):
         bench.reproduce(run, tmp_path / "results", again=True)
@@ -341,7 +342,7 @@ def test_without_its_image_the_same_code_measures_instead_and_says_so(tmp_path, 
     def refuse(name: str) -> bool:
         raise MachineError("no Docker engine answers")
 
-    monkeypatch.setattr(reproduce, "_engine_has", refuse)
+    monkeypatch.setattr(means, "engine_has", refuse)
     edit(run / "run.json", workloads=with_files(run, ()))
     bench = Bench(lambda: 130)
     assert bench.reproduce(run, tmp_path / "results", again=True) == 130
@@ -355,7 +356,7 @@ def test_inside_a_container_no_engine_is_asked(tmp_path, monkeypatch) -> None:
     run = in_image(tmp_path, code_digest=interpreters.probe_self(), interpreters=packages())
     edit(run / "run.json", workloads=with_files(run, ()))
     inside(tmp_path, monkeypatch, commit=None, dirty=None)
-    monkeypatch.setattr(reproduce, "_engine_has", lambda name: pytest.fail("asked"))
+    monkeypatch.setattr(means, "engine_has", lambda name: pytest.fail("asked"))
     bench = Bench(lambda: 130)
     bench.reproduce(run, tmp_path / "results", again=True)
     assert bench.words[0][0] == "run"
@@ -380,7 +381,7 @@ def test_without_its_image_the_same_code_over_other_packages_does_not_measure_in
     then = packages("0123") if known is None else known
     run = in_image(tmp_path, code_digest=interpreters.probe_self(), interpreters=then)
     edit(run / "run.json", workloads=with_files(run, ()))
-    monkeypatch.setattr(reproduce, "_engine_has", lambda name: False)
+    monkeypatch.setattr(means, "engine_has", lambda name: False)
     bench = Bench()
     words = "the packages for torch here have hash .+ the run's 0123" if then else "does not know its Python packages"
     with pytest.raises(MachineError, match=f"no image {IMAGE['id']}.+{words}"):
@@ -440,10 +441,10 @@ def test_only_the_image_of_the_very_id_is_the_runs_and_a_tag_is_not_followed(mon
         yield Engine()
 
     monkeypatch.setattr("bench.containers.engine.connected", connected)
-    assert reproduce._engine_has(str(IMAGE["id"]))
-    assert not reproduce._engine_has("bench:cpu")
-    assert not reproduce._engine_has("sha256:" + "ab" * 31 + "aa")
-    assert not reproduce._engine_has("sha256:" + "cd" * 32)
+    assert means.engine_has(str(IMAGE["id"]))
+    assert not means.engine_has("bench:cpu")
+    assert not means.engine_has("sha256:" + "ab" * 31 + "aa")
+    assert not means.engine_has("sha256:" + "cd" * 32)
 
 
 @pytest.mark.parametrize(
@@ -479,7 +480,7 @@ def test_before_an_image_measures_again_other_hardware_is_said_and_what_a_contai
     run = in_image(tmp_path, **there)
     edit(run / "run.json", workloads=with_files(run, ()))
     monkeypatch.setattr(environment, "describe", lambda: here)
-    monkeypatch.setattr(reproduce, "_engine_has", lambda name: True)
+    monkeypatch.setattr(means, "engine_has", lambda name: True)
     Bench(lambda: 130).reproduce(run, tmp_path / "results", again=True)
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not comparable: ")]
     assert [line.split(" is ")[0].removeprefix("not comparable: ") for line in said] == [
@@ -516,7 +517,7 @@ def test_names_that_look_like_an_emoji_are_shown_as_they_are(tmp_path, capsys, m
     folder = tmp_path / "results" / "old"
     run = make_run(folder, workloads=("conv_only",), arms=("torch-eager",), rename={"torch-eager": ":x:"}, rounds=9)
     edit(run / "run.json", workloads=with_files(run, ()), environment={"image": IMAGE})
-    monkeypatch.setattr(reproduce, "_engine_has", lambda name: True)
+    monkeypatch.setattr(means, "engine_has", lambda name: True)
 
     def measure() -> int:
         shutil.copytree(run, folder.parent / "new")
