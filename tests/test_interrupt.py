@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import IO
 
 import harness
 import msgspec
@@ -16,9 +17,17 @@ LIMIT_S = 10.0
 NOTHING = "bench: interrupted; nothing was measured"
 
 
-def ended(process: "subprocess.Popen[str]", sent: signal.Signals = signal.SIGTERM) -> str:
-    """Sends the signal; the last line of what the process said until its end, which is checked."""
+def ended(
+    process: "subprocess.Popen[str]", sent: signal.Signals = signal.SIGTERM, read: IO[bytes] | None = None
+) -> str:
+    """Sends the signal; the last line of what the process said until its end, which is checked.
+
+    `read` is the pipe the process reads as if it were a file, closed once the signal is on its way: a signal between
+    Python's last look and read(2) is seen when the read returns, and of a file, other than of a pipe, it returns.
+    """
     process.send_signal(sent)
+    if read is not None:
+        read.close()
     output, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, output
     assert "Traceback" not in output
@@ -48,8 +57,7 @@ def test_while_the_data_is_read(tmp_path):
     fifo = pipe(folder / "imdb.npz")
     words = ["--workload", "conv", "--arm", "fake-1ms", "--profile", "smoke", "--data-dir", str(folder)]
     process = harness.start(tmp_path, "run", *words)
-    with fifo.open("wb"):  # waits for the reader
-        assert ended(process) == NOTHING
+    assert ended(process, read=fifo.open("wb")) == NOTHING  # open() waits for the reader
     assert not list(tmp_path.glob("results/*"))
 
 
@@ -71,12 +79,11 @@ def test_while_the_report_is_written_and_what_ended_the_run_stays_known(tmp_path
     record.write(run / "run.json", msgspec.structs.replace(harness.stored(run), finished=None, ended_because=None))
     fifo = pipe(run / "cells" / "zz.json")
     process = harness.start(tmp_path, "run", "--resume", run.name)
-    with fifo.open("wb"):  # the report reads every file there
-        assert ended(process).startswith("interrupted; everything measured is kept. Resume with: ")
+    reports = fifo.open("wb")  # which read every file there
+    assert ended(process, read=reports).startswith("interrupted; everything measured is kept. Resume with: ")
     assert harness.stored(run).ended_because == "all planned cells measured"
     process = harness.start(tmp_path, "report", run.name)
-    with fifo.open("wb"):
-        assert ended(process) == NOTHING
+    assert ended(process, read=fifo.open("wb")) == NOTHING
 
 
 def test_while_the_suite_itself_is_imported(tmp_path):
@@ -92,5 +99,5 @@ def test_while_the_suite_itself_is_imported(tmp_path):
     )
     with fifo.open("wb"):
         process.send_signal(signal.SIGTERM)
-        _, error = process.communicate(timeout=LIMIT_S)
+    _, error = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, error.strip()) == (130, NOTHING)
