@@ -2,6 +2,7 @@
 
 import sys
 
+from bench.errors import tell
 from bench.interrupt import INTERRUPTED, NOTHING, interruptible
 
 
@@ -13,7 +14,7 @@ def main() -> int:
 
             return cli.main()
     except KeyboardInterrupt:
-        print(NOTHING, file=sys.stderr)
+        tell(NOTHING)
         return INTERRUPTED
 
 

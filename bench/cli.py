@@ -14,7 +14,7 @@ from bench import caches, doctor, handover, image, outlook, record, runfolder, r
 from bench.containers import command as image_verb
 from bench.data import command, sources
 from bench.effects import MARGIN
-from bench.errors import BenchError, MachineError, UsageError
+from bench.errors import BenchError, MachineError, UsageError, tell
 from bench.execution import Setting
 from bench.interrupt import INTERRUPTED, NOTHING, interruptible
 from bench.layers import Gate
@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None, setting: Setting | None = None)
             caches.require_temporary()
             code: int = given.verb_function(given, words, setting or Setting(), Console())
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        tell(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        print(NOTHING, file=sys.stderr)
+        tell(NOTHING)
         return INTERRUPTED
     return code
 

@@ -7,7 +7,7 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
-NOTHING = "bench: interrupted; nothing was measured"
+NOTHING = "interrupted; nothing was measured"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import handover
-from bench.errors import UsageError
+from bench.errors import UsageError, tell
 from bench.interrupt import INTERRUPTED, interruptible
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def send(folder: Path, descriptor: int, code: int) -> int:
     except KeyboardInterrupt:
         reason, ended = "interrupted", INTERRUPTED
     cure = handover.stream(folder)
-    print(f"bench: --stream: the tar was not written whole ({reason}); {cure}", file=sys.stderr)
+    tell(f"--stream: the tar was not written whole ({reason}); {cure}")
     return code or ended
 
 

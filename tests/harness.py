@@ -17,7 +17,8 @@ GONE_S = 20.0  # a kill needs milliseconds; this long only where the machine is 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """What a driven `bench` sees: temporary files in `folder`, a cache all tests share, the fake arms to import."""
-    return os.environ | {
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # most have it not
+    return inherited | {
         "PYTHONPATH": os.pathsep.join((str(FAKES), str(ROOT))),
         "BENCH_CACHE_DIR": str(folder.parent / "bench-cache"),
         "TMPDIR": str(folder),

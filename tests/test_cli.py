@@ -1,6 +1,9 @@
 """The `bench` command: its verbs, its one-line errors and its exit codes."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import harness
@@ -67,6 +70,16 @@ def test_what_is_wrong_is_named_in_one_line_and_the_exit_code_is_2(words, named,
     assert printed.err.count("\n") == 1
     assert named in printed.err
     assert {entry.name for entry in tmp_path.iterdir()} <= {"file"}
+
+
+def test_an_error_that_nobody_reads_any_more_ends_with_its_exit_code(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = harness.environment(tmp_path) | {"PYTHONPATH": str(harness.ROOT)}
+    command = [sys.executable, "-m", "bench", "run", "--profile", "fast"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=writer, stderr=writer)
+    os.close(writer)
+    assert done.returncode == 2
 
 
 def test_a_run_in_a_folder_that_this_user_may_not_enter_is_named_in_one_line(monkeypatch, tmp_path):

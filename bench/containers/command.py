@@ -15,7 +15,7 @@ from bench import record, runfolder, workload
 from bench.containers import build, run
 from bench.containers.settings import Order
 from bench.data import sources
-from bench.errors import UsageError
+from bench.errors import UsageError, tell
 from bench.execution import Setting
 from bench.image import DATA
 from bench.interrupt import INTERRUPTED
@@ -96,11 +96,11 @@ def _run(given: argparse.Namespace, words: Sequence[str], setting: Setting, cons
         stream=given.stream,
     )
     before = set(out.iterdir())
-    code = run.run(order, _say)
+    code = run.run(order, tell)
     if code == INTERRUPTED:
         for path in [folder] if folder else sorted(set(out.iterdir()) - before):
             if (path / "run.json").is_file():
-                _say(f"go on with: {shlex.join(_resumption(path, words))}")
+                tell(f"go on with: {shlex.join(_resumption(path, words))}")
     return code
 
 
@@ -108,10 +108,6 @@ def _resumption(folder: Path, words: Sequence[str]) -> list[str]:
     """The command that completes a run; the container itself knows neither the folder's place here nor its limits."""
     limits = [word for option in LIMITS if (value := _value(words, option)) for word in (option, value)]
     return ["bench", "image", "run", "--resume", str(folder), *limits]
-
-
-def _say(line: str) -> None:
-    print(f"bench: {line}", file=sys.stderr)
 
 
 def _inner(words: Sequence[str]) -> list[str]:
