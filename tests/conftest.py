@@ -17,3 +17,11 @@ def real_data() -> Path:
             f"no real data: {folder} has no imdb.npz; set BENCH_TEST_DATA to a folder with imdb.npz and Jena's csv"
         )
     return folder
+
+
+@pytest.fixture
+def a_place_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No data folder and no image of this machine, and an empty cache."""
+    for name in ("BENCH_DATA_DIR", "BENCH_IMAGE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BENCH_CACHE_DIR", str(tmp_path / "cache"))
