@@ -15,7 +15,7 @@ import psutil
 
 from bench import record
 
-KILLS = int(os.environ.get("BENCH_TEST_KILLS", "10"))
+KILLS = int(os.environ.get("BENCH_TEST_KILLS", "15"))
 """`tox -e proofs` asks for fifty."""
 PATIENT = {"FAKE_LIMIT_S": "60"}
 """Several runs share the cores: none of their cells is to be taken for one that hangs."""
@@ -133,9 +133,11 @@ def test_after_many_kills_resume_ends_with_the_same_cells_and_the_same_report(tm
     assert met >= 0.7 * KILLS  # the instants were inside the runs, not after them
 
 
-def test_after_kills_of_a_real_arm_resume_ends_with_the_same_cells_and_the_same_report(tmp_path, tmp_path_factory):
+def test_after_three_kills_of_a_real_arm_resume_ends_with_the_same_cells_and_the_same_report(
+    tmp_path, tmp_path_factory
+):
     words = harness.grid("torch-eager")
     whole, took_s = undisturbed(tmp_path_factory.mktemp("whole"), harness.start_real, words)
     reference = whole, 0.85 * took_s  # the first run finds nothing in the file cache; the others are faster
-    met = kill_and_resume(tmp_path, harness.start_real, words, reference, range(max(2, KILLS // 15)), side_by_side=1)
-    assert met >= 1  # as above
+    met = kill_and_resume(tmp_path, harness.start_real, words, reference, range(3), side_by_side=1)
+    assert met >= 2  # as above

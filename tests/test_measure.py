@@ -1,9 +1,11 @@
 """The timed files themselves: by hand, and what they hand back."""
 
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import harness
 import pytest
@@ -43,12 +45,25 @@ def cell_process(folder: Path, arm: str, *phases: str, **numbers: float) -> subp
     )
 
 
+def measured(folder: Path, *phases: str) -> list[dict[str, Any]]:
+    """What was measured of these phases, and of no others, in their order.
+
+    Disturbed rounds of `train_step`, measured once more where the machine is busy, come after and are left out.
+    """
+    found = cell.measured(folder)["benchmarks"]
+    names = [entry["extra_info"]["phase"] for entry in found]
+    assert tuple(names[: len(phases)]) == phases
+    assert names[len(phases) :] in ([], ["train_step"])
+    return found[: len(phases)]
+
+
 def test_a_person_can_run_one_timed_file_directly(tmp_path):
     words = ["--workload", "conv_only", "--arm", "fake-1ms", "--data", "synthetic", "--rounds", "4"]
     done = by_hand(tmp_path, "bench/measure/measure_train_step.py", *words, "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "test_train_step" in done.stdout
-    assert "1 passed" in done.stdout
+    # Of the two timed functions the second measures disturbed rounds once more, and skips where there was none.
+    assert re.search(r" (1 passed, 1 skipped|2 passed) in ", done.stdout), done.stdout
 
 
 def test_without_a_workload_the_message_says_what_to_name(tmp_path):
@@ -83,7 +98,7 @@ def test_converge_times_and_validates_every_epoch_of_the_schedule(tmp_path):
 def test_steps_of_a_round_are_counted_and_the_parts_of_the_first_step_recorded(tmp_path):
     done = cell_process(tmp_path, "fake-1ms", "first_step", "train_step", rounds=4, steps_per_round=5)
     assert done.returncode == 0, done.stdout + done.stderr
-    first, steps = cell.measured(tmp_path)["benchmarks"]
+    first, steps = measured(tmp_path, "first_step", "train_step")
     assert {"import_s", "open_s", "data_s", "stage_s", "reset_s", "step_s"} <= first["extra_info"].keys()
     inside = ("open_s", "stage_s", "reset_s", "step_s")
     assert sum(first["extra_info"][name] for name in inside) <= first["stats"]["data"][0]
@@ -125,8 +140,7 @@ def test_a_cell_leaves_epochs_out_when_its_own_step_time_says_they_do_not_fit(tm
     # 500 steps of a millisecond and 769 batches of validation take about 0.75 s.
     done = cell_process(tmp_path, "fake-1ms", *phases, rounds=3, epoch_limit_s=0.3)
     assert done.returncode == 0, done.stdout + done.stderr
-    done_phases = [entry["extra_info"]["phase"] for entry in cell.measured(tmp_path)["benchmarks"]]
-    assert list(dict.fromkeys(done_phases)) == ["first_step", "train_step"]  # disturbed rounds are measured again
+    measured(tmp_path, "first_step", "train_step")
     observed = cell.observed(tmp_path)
     assert observed is not None
     assert observed.skipped == "epoch and validate take about 1 s, 0 s are left for them"
