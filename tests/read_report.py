@@ -50,3 +50,12 @@ def section(markdown: str, heading: str) -> str:
         lambda line: not (line.startswith("#") and len(line.partition(" ")[0]) <= len(rank)), lines
     )
     return "\n".join(kept)
+
+
+def notices(markdown: str) -> str:
+    """What must be known before any figure, which stands above all of them; empty where there is nothing."""
+    heading = "## Read this first"
+    if heading not in markdown:
+        return ""
+    assert "![" not in markdown.partition(heading)[0], "it must stand above every figure"
+    return section(markdown, heading)

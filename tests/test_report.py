@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from make_run import edit, make_run
-from read_report import headings, rows
+from read_report import headings, notices, rows
 
 from bench import derived, effects, record
 from bench.report import build
@@ -36,8 +36,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_report_tells_its_story_in_a_fixed_order(whole: Path) -> None:
     assert headings((whole / "report.md").read_text()) == [
         "# Run whole",
-        "## Read this first",
         "## In words",
+        "## Read this first",
         *(
             line
             for title in (
@@ -48,17 +48,21 @@ def test_the_report_tells_its_story_in_a_fixed_order(whole: Path) -> None:
                 f"## {title}",
                 "### Step time",
                 "### Epoch, first step, validation",
-                "### Where the time goes",
-                "### Resources and cause",
                 "### Learning",
+                "### Speed against quality",
+                "### Where the time goes",
+                "### Every round",
+                "### Resources and cause",
                 "### Parity",
                 "### Model",
             )
         ),
         "## Disturbances",
-        "## Settings of each arm",
         "## Environment",
         "## Data",
+        "## Settings",
+        "### The same in all arms",
+        "### Differences between arms",
         "## Run it again",
     ]
 
@@ -205,7 +209,7 @@ def test_published_figures_never_stand_beside_what_they_cannot_be_compared_with(
     assert "published |" not in report
     if identity != "genuine":
         notice = {"synthetic": "**Synthetic data** (conv)", "other": "**Another year's data** (conv)"}[identity]
-        assert notice in report.partition("## In words")[0], "it must stand above every figure"
+        assert notice in notices(report)
 
 
 def test_a_run_of_trainings_only_is_ranked_by_epoch_time(tmp_path: Path) -> None:
@@ -222,7 +226,12 @@ def test_a_run_of_trainings_only_is_ranked_by_epoch_time(tmp_path: Path) -> None
     assert "the shortest epoch time is torch-eager's" in report, "keras-jax's epochs wait for data"
     assert "torch-eager against keras-jax is UNRESOLVED: ratio 0." in report
     assert "(no interval), 1 block." in report
-    assert {path.name.partition("-")[0] for path in (folder / "figures").iterdir()} == {"epoch_time", "learning"}
+    assert {path.name.partition("-")[0] for path in (folder / "figures").iterdir()} == {
+        "epoch_time",
+        "learning",
+        "quality",
+        "phases",
+    }
 
 
 def test_the_report_side_loads_nothing_of_the_measuring_side() -> None:

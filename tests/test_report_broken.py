@@ -4,11 +4,11 @@ from typing import Any
 import msgspec
 import pytest
 from make_run import edit, make_run
-from read_report import rows
+from read_report import notices, rows
 
 from bench import record
 from bench.errors import UsageError
-from bench.report import build
+from bench.report import build, figures
 
 EXTRA = {"phase": "epoch", "warmup_rounds": 0, "steps_per_round": 1, "samples_per_round": 1}
 
@@ -20,7 +20,8 @@ def test_a_run_of_one_cell_is_reported_without_a_claim_on_noise(tmp_path: Path) 
     assert "**One block** (conv_gru)" in report
     assert "(median of block medians; 1 block)" in report
     assert "takes" not in next(line for line in report.splitlines() if line.startswith("**conv_gru on cpu**"))
-    assert len(list((folder / "figures").iterdir())) == 4
+    assert {path.suffix for path in (folder / "figures").iterdir()} == {".svg", ".csv"}
+    assert len(list((folder / "figures").iterdir())) == 2 * len(figures.KINDS)
 
 
 def test_a_run_without_cells_is_reported(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_a_run_without_cells_is_reported(tmp_path: Path) -> None:
     assert "**5 planned cells of 5 not measured**" in report
     assert [row["status"] for row in rows(folder / "measurements.csv")] == ["missing"] * 5
     assert rows(folder / "curves.csv") == []
-    assert [path.name for path in written] == ["curves.csv", "measurements.csv", "report.md"]
+    assert [path.name for path in written] == ["curves.csv", "measurements.csv", "report.html", "report.md"]
 
 
 def test_a_run_without_plan_or_folders_is_reported(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_cell_that_cannot_be_compared_is_set_aside_with_the_reason(
     )
     edit(folder / "cells" / "conv.torch-eager.cpu.b2.json", **changes)
     build(folder)
-    assert reason in (folder / "report.md").read_text().partition("## In words")[0]
+    assert reason in notices((folder / "report.md").read_text())
     assert {row["block"]: row["status"] for row in rows(folder / "measurements.csv")} == {"1": "ok", "2": "unreadable"}
 
 
@@ -100,7 +101,7 @@ def test_a_parity_failure_is_told_at_the_top_and_in_the_table(tmp_path: Path) ->
     )
     build(folder)
     report = (folder / "report.md").read_text()
-    assert "conv, torch-eager: gradient conv1.kernel: 0.25 > 1e-9" in report.partition("## In words")[0]
+    assert "conv, torch-eager: gradient conv1.kernel: 0.25 > 1e-9" in notices(report)
     assert "2.5e-01 / 1e-09 **FAILED**" in report
 
 

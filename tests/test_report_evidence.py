@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from make_run import edit, make_run
-from read_report import rows, section, tables
+from read_report import notices, rows, section, tables
 
 from bench import derived, record
 from bench.report import build
@@ -67,7 +67,7 @@ def test_time_that_no_part_explains_is_told_above_the_figures(run: Path, tmp_pat
     folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5)
     (cell,) = cells(folder, "conv.torch-eager.cpu.b1.json")
     edit(folder / "cells" / f"{cell.id}.json", wall_s=cell.wall_s / 0.9)
-    top = report(folder).partition("## In words")[0]
+    top = notices(report(folder))
     assert re.search(r"Time unaccounted for.*\n  - conv.torch-eager.cpu.b1: 8\d\.\d % explained", top)
 
 
@@ -113,11 +113,11 @@ def test_rounds_that_count_although_disturbed_are_not_said_to_be_left_out_or_mea
     begin_s = derived.phases(cell)["epoch"].starts_s[0]
     window = record.Window(begin_s + 1e-3, begin_s + 2e-3, {}, ("12 pages were swapped",))
     edit(folder / "cells" / f"{cell.id}.json", watch=(*cell.watch, window))
-    top = report(folder).partition("## In words")[0]
+    top = notices(report(folder))
     assert "they are marked. 1 of them counts, because most of the phase was disturbed (the next notice):\n" in top
     assert "measured again" not in top
     edit(folder / "cells" / f"{cell.id}.json", status="failed", reason="killed by SIGSEGV")
-    top = report(folder).partition("## In words")[0]
+    top = notices(report(folder))
     assert "they are marked. 1 of them does not count:\n" in top, "nothing of a failed cell does"
     assert "**Disturbed and counted**" not in top
 
@@ -125,7 +125,8 @@ def test_rounds_that_count_although_disturbed_are_not_said_to_be_left_out_or_mea
 def test_an_undisturbed_run_says_so_below_and_nothing_above(run: Path) -> None:
     page = report(run)
     assert "No round was disturbed." in section(page, "## Disturbances")
-    assert page.count("isturb") == 2
+    assert "no round disturbed" in page.partition("## In words")[0]
+    assert page.count("isturb") == 3
 
 
 def test_what_went_on_before_and_after_cells_is_told_and_listed(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_what_went_on_before_and_after_cells_is_told_and_listed(tmp_path: Path) 
     assert (
         "- **Before or after a cell**: something else was going on before 1 and after 2 of 2 cells, when none of their "
         "rounds ran: 12 to 40 pages were swapped.\n"
-    ) in page.partition("## In words")[0]
+    ) in notices(page)
     assert "**Disturbed**" not in page, "no round is concerned"
     listed = next(table for table in tables(section(page, "## Disturbances")) if table[0] == ["cell", "when", "by"])
     assert listed[1:] == [
@@ -239,7 +240,7 @@ def test_a_failed_ceiling_is_told_and_leaves_the_share_out(tmp_path: Path) -> No
     folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5, ceilings=True)
     edit(folder / "cells" / "ceiling.torch-eager.cpu.b0.json", status="failed", reason="killed by SIGSEGV")
     page = report(folder)
-    assert "  - ceiling, torch-eager: killed by SIGSEGV" in page.partition("## In words")[0]
+    assert "  - ceiling, torch-eager: killed by SIGSEGV" in notices(page)
     (found,) = tables(section(page, "### Resources and cause"))
     assert column(found, "share")["torch-eager"] == "-"
     assert column(found, "share")["keras-jax"].endswith(" %")
@@ -251,7 +252,7 @@ def test_how_earlier_tries_of_a_cell_ended_and_what_they_measured_is_told(tmp_pa
     edit(folder / "cells" / "conv.torch-eager.cpu.b1.json", tries=(record.Try(killed),))
     rounds_s = (0.0401, 0.0403, 0.0402)
     edit(folder / "cells" / "conv.keras-jax.cpu.b1.json", tries=(record.Try(disturbed, rounds_s),))
-    top = report(folder).partition("## In words")[0]
+    top = notices(report(folder))
     assert "**Tried again**: the first try of these cells was killed or disturbed and does not count:\n" in top
     assert f"  - conv.torch-eager.cpu.b1: an earlier try was {killed}\n" in top.replace("\\", "")
     (cell,) = cells(folder, "conv.keras-jax.cpu.b1.json")
@@ -286,7 +287,7 @@ def test_a_measurement_that_is_missing_beside_a_whole_cell_is_told(run: Path, tm
     folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5)
     why = "small_step: RuntimeError: no such shape"
     edit(folder / "cells" / "conv.torch-eager.cpu.b1.json", beside=why)
-    top = report(folder).partition("## In words")[0].replace("\\", "")
+    top = notices(report(folder)).replace("\\", "")
     assert re.search(rf"\*\*Beside the planned phases\*\* .*:\n  - conv.torch-eager.cpu.b1: {why}\n", top)
 
 

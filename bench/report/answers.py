@@ -22,7 +22,7 @@ def answer(contest: Contest) -> str:
     found = verdicts.comparisons(contest, "train_step" if contest.ranked else contest.epoch_phase)
     lines = [f"{_sentence(each)}." for each in _of_fastest(found)]
     lines += [*_sure(contest, found), *(_epochs(contest) if contest.ranked else [])]
-    lines += [*_unmeasured(contest), *_learning(contest)]
+    lines += [*_unmeasured(contest), *learning(contest)]
     return "\n".join([head, "", *(f"- {line}" for line in lines)]).rstrip()
 
 
@@ -87,7 +87,8 @@ def _unmeasured(contest: Contest) -> list[str]:
     return [f"Without a step time: {', '.join(missing)}."] if missing else []
 
 
-def _learning(contest: Contest) -> list[str]:
+def learning(contest: Contest) -> list[str]:
+    """Where the losses of the arms that went furthest ended, as one line; none where no curve tells."""
     last = [arm for arm in contest.arms if arm.epochs == contest.epochs and "loss" in arm.validation]
     if not last or contest.cut_epoch_steps:
         return []

@@ -1,13 +1,14 @@
-"""The end of the report: the cells without figures, the arms' settings, the machine, the data, how to run it again."""
+"""The end of the report: the cells without figures, the machine, the data, the arms' settings, how to run it again."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from bench.record import ABSENT
 from bench.report.contamination import disturbances
 from bench.report.folder import Folder
 from bench.report.markdown import code, fence, number, short, table, text
+from bench.report.settings import settings
 
 TAIL_LINES = 15
 
@@ -17,9 +18,9 @@ def appendix(folder: Folder) -> list[str]:
     return [
         *_cells(folder),
         *disturbances(folder),
-        *_arms(folder),
         *_environment(folder),
         *_data(folder),
+        *settings(folder),
         *_reproduce(folder),
     ]
 
@@ -42,30 +43,6 @@ def _cells(folder: Folder) -> list[str]:
         if cell.status == "failed" and cell.output_tail.strip():
             blocks += [f"Last output of {text(cell.id)}:", fence(cell.output_tail, TAIL_LINES)]
     return blocks
-
-
-def _arms(folder: Folder) -> list[str]:
-    arms_with: dict[tuple[str, str], list[str]] = {}
-    for name, arm in folder.run.arms.items():
-        cells = [cell for cell in folder.cells if cell.arm == name and cell.status == "ok"]
-        found: dict[str, list[str]] = {"framework": [arm.framework], "tier": [arm.tier]}
-        stated: list[tuple[str, Mapping[str, object]]] = [("", arm.settings)]
-        stated += [("ran with ", cell.versions) for cell in cells]
-        stated += [("environment ", cell.environment) for cell in cells]
-        stated += [("", {"threads": cell.threads}) for cell in cells]
-        for prefix, settings in stated:
-            for key, value in settings.items():
-                values = found.setdefault(prefix + key, [])
-                if str(value) not in values:
-                    values.append(str(value))
-        for key, values in found.items():
-            arms_with.setdefault((key, "; in other cells: ".join(values)), []).append(name)
-    keys = [key for key, _ in arms_with]
-    rows = [
-        [short(key), text(value), "all" if len(arms) == len(folder.run.arms) else ", ".join(map(short, arms))]
-        for (key, value), arms in sorted(arms_with.items(), key=lambda entry: keys.index(entry[0][0]))
-    ]
-    return ["## Settings of each arm", table(["setting", "value", "arms"], rows, left=3)] if rows else []
 
 
 def _environment(folder: Folder) -> list[str]:

@@ -22,6 +22,27 @@ def values(contest: Contest, arm: str, split: str, metric: str) -> "pd.Series[fl
     return chosen.groupby("epoch")["value"].median()
 
 
+def learning_data(contest: Contest) -> pd.DataFrame:
+    """The data of `learning`: columns who (an arm, `published` or `naive`), split, metric, epoch, value."""
+    metrics = [metric for metric in contest.spec.metrics if metric in set(contest.points["metric"])]
+    book = published.beside(contest)
+    rows: list[tuple[str, str, str, int | None, float]] = []
+    for metric in metrics:
+        for split in ("train", "validation"):
+            drawn = {arm.arm: values(contest, arm.arm, split, metric) for arm in contest.arms}
+            column = published.METRICS.get((split, metric))
+            if book is not None and column in book:
+                drawn["published"] = book.loc[: contest.epochs, column]
+            rows += [
+                (who, split, metric, int(str(epoch)), value)
+                for who, curve in drawn.items()
+                for epoch, value in curve.items()
+            ]
+        if metric == "loss" and contest.spec.naive_loss is not None:
+            rows.append(("naive", "validation", metric, None, contest.spec.naive_loss))
+    return pd.DataFrame(rows, columns=["who", "split", "metric", "epoch", "value"]).astype({"epoch": "Int64"})
+
+
 def learning(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
     """One panel per metric; the published curve in grey where it may stand beside; the naive loss as a dashed line."""
     if not contest.has_curves:

@@ -2,12 +2,16 @@
 
 Beside each arm stands its time against the fastest arm's, with the 95 % interval and the blocks that both have.
 
-The data behind each figure is in the run's CSV files. Every function returns a Figure made under `style.context()`,
-or None where nothing was measured.
+A function that draws returns a Figure made under `style.context()`, or None where nothing was measured; the one beside
+it returns the data behind that figure: a row per arm and block, arms as they are drawn, an arm without figures as one
+row with its reason in `unmeasured`. `median` is that of the arm's blocks; `time_ratio`, `low`, `high` and
+`common_blocks` are its time over the fastest's with the 95 % interval (empty: there is none) and the blocks behind it.
 """
 
+import math
 from collections.abc import Mapping
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
@@ -32,6 +36,12 @@ def throughput(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
     )
 
 
+def throughput_data(contest: Contest) -> pd.DataFrame:
+    """The data of `throughput`; column `samples_per_s` is the median of the block's counted rounds."""
+    spreads = {arm.arm: arm.throughput for arm in contest.arms}
+    return _data(contest, spreads, "train_step", "throughput_samples_per_s", "samples_per_s")
+
+
 def epoch_time(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
     """Seconds of one training epoch, the way a user of the framework trains, fastest arm on top."""
     steps = contest.cut_epoch_steps or contest.spec.steps_per_epoch
@@ -44,6 +54,40 @@ def epoch_time(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
         subject="training epoch",
         axis=f"seconds per epoch of {steps:,} steps, the high-level loop included (less is faster)",
     )
+
+
+def epoch_time_data(contest: Contest) -> pd.DataFrame:
+    """The data of `epoch_time`; column `epoch_s` is the median of the block's epochs."""
+    return _data(contest, {arm.arm: arm.epoch_s for arm in contest.arms}, contest.epoch_phase, "seconds", "epoch_s")
+
+
+def _data(contest: Contest, spreads: Mapping[str, Spread | None], phase: str, column: str, unit: str) -> pd.DataFrame:
+    beside = verdicts.beside_fastest(contest, phase)
+    reasons = {arm.arm: arm.unmeasured or "not measured" for arm in contest.arms}
+    rows: list[dict[str, object]] = []
+    for arm in _order(spreads, column):
+        spread = spreads[arm]
+        if spread is None:
+            rows.append({"arm": arm, "unmeasured": reasons[arm]})
+            continue
+        against = {}
+        if arm in beside:
+            effect = beside[arm].effect
+            ends = {} if math.isinf(effect.high) else {"low": effect.low, "high": effect.high}
+            against = {"time_ratio": effect.ratio, **ends, "common_blocks": effect.blocks}
+        rows += [
+            {"arm": arm, "block": block, unit: median(values), "median": spread.median, "unmeasured": "", **against}
+            for block, values in by_block(contest.rounds, arm, phase, column).items()
+        ]
+    columns = ["arm", "block", unit, "median", "time_ratio", "low", "high", "common_blocks", "unmeasured"]
+    return pd.DataFrame(rows, columns=columns).astype({"block": "Int64", "common_blocks": "Int64"})
+
+
+def _order(spreads: Mapping[str, Spread | None], column: str) -> list[str]:
+    """Arms with figures, fastest first, then those without in the run's order."""
+    measured = {arm: spread for arm, spread in spreads.items() if spread}
+    ranked = sorted(measured, key=lambda arm: measured[arm].median, reverse=column != "seconds")
+    return ranked + [arm for arm in spreads if arm not in measured]
 
 
 def _dots(
@@ -59,9 +103,8 @@ def _dots(
     measured = {arm: spread for arm, spread in spreads.items() if spread}
     if not measured:
         return None
-    ranked = sorted(measured, key=lambda arm: measured[arm].median, reverse=column != "seconds")
     beside = verdicts.beside_fastest(contest, phase)
-    rows = ranked + [arm for arm in spreads if arm not in measured]
+    rows = _order(spreads, column)
     above, below, row = 0.86, 0.58, 0.43
     height = above + below + row * len(rows)
     figure = Figure(figsize=(WIDTH_IN, height))

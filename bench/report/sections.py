@@ -6,6 +6,7 @@ from bench import effects
 from bench.record import Parity, Workload
 from bench.report import curves, published, verdicts
 from bench.report.contest import ArmSummary, Contest
+from bench.report.figures import Drawing
 from bench.report.ledger import where_the_time_goes
 from bench.report.markdown import number, short, table, text
 from bench.report.parity_table import parity_table
@@ -13,22 +14,41 @@ from bench.report.resources import resources
 from bench.stats import Spread
 
 
-def section(contest: Contest, figures: Mapping[str, str], parities: Sequence[Parity]) -> list[str]:
-    """Markdown blocks; `figures` maps what a figure shows to its path from the report."""
-    title = f"## {short(contest.workload)} on {short(contest.device)}: {text(contest.spec.title)}"
-    images = [
-        f"![{short(contest.workload)} on {short(contest.device)}: {what}]({path})" for what, path in figures.items()
-    ]
-    blocks = [title, *images[:1], "### Step time", *_steps(contest), *_verdicts(contest, "train_step")]
-    blocks += ["### Epoch, first step, validation", *_passes(contest), *_verdicts(contest, contest.epoch_phase)]
-    blocks += [*images[1:2], *_titled("### Where the time goes", where_the_time_goes(contest))]
-    blocks += [
-        *_titled("### Resources and cause", resources(contest)),
+def section(contest: Contest, drawings: Mapping[str, Drawing], parities: Sequence[Parity]) -> list[str]:
+    """Markdown blocks; `drawings` by the name of their kind."""
+    where = f"{short(contest.workload)} on {short(contest.device)}"
+
+    def figure(name: str) -> list[str]:
+        drawing = drawings.get(name)
+        return [f"![{where}: {drawing.what}]({drawing.path})"] if drawing else []
+
+    return [
+        f"## {title(contest)}",
+        *figure("throughput"),
+        "### Step time",
+        *_steps(contest),
+        *_verdicts(contest, "train_step"),
+        "### Epoch, first step, validation",
+        *figure("epoch_time"),
+        *_passes(contest),
+        *_verdicts(contest, contest.epoch_phase),
         "### Learning",
+        *figure("learning"),
         *_learning(contest),
-        *images[2:],
+        *_titled("### Speed against quality", figure("quality")),
+        *_titled("### Where the time goes", [*figure("phases"), *where_the_time_goes(contest)]),
+        *_titled("### Every round", figure("rounds")),
+        *_titled("### Resources and cause", resources(contest)),
+        "### Parity",
+        *parity_table(contest, parities),
+        "### Model",
+        *_model(contest.spec),
     ]
-    return [*blocks, "### Parity", *parity_table(contest, parities), "### Model", *_model(contest.spec)]
+
+
+def title(contest: Contest) -> str:
+    """What the section is called, as Markdown."""
+    return f"{short(contest.workload)} on {short(contest.device)}: {text(contest.spec.title)}"
 
 
 def _titled(title: str, blocks: list[str]) -> list[str]:

@@ -10,18 +10,35 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from bench.report.contest import ArmSummary, Contest, block_numbers
 from bench.report.style import FAINT, GREY, WIDTH_IN, Look, heading, label, marks
 
+COLUMNS = ["arm", "label", "block", "round", "warmup", "tainted", "counted"]
+
+
+def rounds_data(contest: Contest) -> pd.DataFrame:
+    """The data of `rounds`: columns as in measurements.csv, and `step_ms`; rows in the order of the figure."""
+    steps = contest.rounds[contest.rounds["phase"] == "train_step"]
+    found = [
+        steps[steps["contestant"] == entry.contestant].sort_values(["block", "round"]) for entry in _entries(contest)
+    ]
+    rows = pd.concat(found) if found else steps.iloc[:0]
+    return rows[COLUMNS].assign(step_ms=rows["step_time_s"] * 1e3)
+
+
+def _entries(contest: Contest) -> list[ArmSummary]:
+    """Ranked arms, the second entry of the A/A control below the first."""
+    return [
+        entry
+        for arm in contest.ranked
+        for entry in (arm, contest.control if contest.control and contest.control.arm == arm.arm else None)
+        if entry and entry.step_s
+    ]
+
 
 def rounds(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
     """Rounds of `train_step`, warm-up rounds hollow, disturbed ones crossed; a row's axis is made for the counted ones.
 
     The second entry of the A/A control stands below the first.
     """
-    entries = [
-        entry
-        for arm in contest.ranked
-        for entry in (arm, contest.control if contest.control and contest.control.arm == arm.arm else None)
-        if entry and entry.step_s
-    ]
+    entries = _entries(contest)
     if not entries:
         return None
     steps = contest.rounds[contest.rounds["phase"] == "train_step"]

@@ -18,6 +18,16 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 GREY = "#767676"
 FAINT = "#D9D9D9"
+DARK = {
+    "#ffffff": "#16181c",
+    "#000000": "#e8e8e8",
+    "#222222": "#e8e8e8",
+    "#555555": "#b8b8b8",
+    "#767676": "#9c9c9c",
+    "#d9d9d9": "#4a4a4a",
+    "#e6e6e6": "#34373c",
+}
+"""What each colour of paper, ink and rules becomes on a dark screen; the colours of arms are seen on both."""
 FONT = "DejaVu Sans"  # matplotlib brings it along, so every machine draws the same paths
 WIDTH_IN = 8.0
 
@@ -65,7 +75,20 @@ def svg(figure: Figure) -> bytes:
     """The figure as SVG without date or creator."""
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return stream.getvalue()
+    first = b"</style>"  # matplotlib's own style sheet, in the <defs> at the top
+    return stream.getvalue().replace(first, _dark().encode() + first, 1)
+
+
+@functools.cache
+def _dark() -> str:
+    """A style sheet that makes the colours of paper those of a dark screen, where the reader has set one.
+
+    matplotlib writes every colour into a style attribute, in small letters, and leaves black text without any.
+    """
+    rules = [f":root{{fill:{DARK['#000000']}}}"]
+    for light, dark in DARK.items():
+        rules += [f'[style*="{what}: {light}"]{{{what}:{dark}!important}}' for what in ("fill", "stroke")]
+    return f"@media screen and (prefers-color-scheme: dark){{{''.join(rules)}}}"
 
 
 def label(value: object, longest: int = 24) -> str:
