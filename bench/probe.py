@@ -5,6 +5,7 @@ Imports only the standard library, and no framework, so that it starts in millis
 
 import hashlib
 import json
+import os
 import pkgutil
 import shutil
 import subprocess
@@ -55,9 +56,14 @@ def installed_digest() -> str:
 
 def compiler_problem() -> str | None:
     """Why no C++ extension for this Python can be built here, in one line; None when one can."""
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    named = os.environ.get("CXX")  # what PyTorch's compiler takes, if it is set, and no other
+    compiler = next(filter(None, map(shutil.which, [named] if named else COMPILERS)), None)
     if compiler is None:
-        return f"none of {', '.join(COMPILERS)} is on the PATH"
+        return (
+            f"CXX is {named}, no program (unset it, or name one)"
+            if named
+            else f"none of {', '.join(COMPILERS)} is on the PATH"
+        )
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "extension.cpp")
         source.write_text(SOURCE)
