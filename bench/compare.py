@@ -1,30 +1,33 @@
-"""Two runs side by side: what differs between them, every contestant's step time, every ratio between arms.
+"""Two runs side by side: what differs between them, every contestant's step and epoch time, every ratio between arms.
 
-A step time is compared across the runs, unpaired: its interval knows the scatter within each run and nothing of what
+A time is compared across the runs, unpaired: its interval knows the scatter within each run and nothing of what
 changed in between, so that a machine that has become warmer shifts it and both runs are right. A ratio between two arms
 of one run is paired, block by block, and what hits both arms alike is not in it: that is what must come out again.
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import derived, effects, stats
 from bench.differences import Difference, differences
 from bench.effects import Effect, Verdict
+from bench.gaps import Gap, gaps
 from bench.record import CEILING, CONTROL, Cell, Run, contestant
 
 Figures = dict[tuple[str, str], dict[int, float]]
-"""Workload and contestant → block → step time."""
+"""Workload and contestant → block → step time, or epoch time."""
+EPOCH = "epoch"
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A contestant's step time in both runs."""
+    """A contestant's step time, or epoch time, in both runs."""
 
     workload: str
     contestant: str
+    phase: str
+    """`epoch`: it is of an epoch; else of a step, measured in that phase."""
     a: Effect
     """Seconds: the geometric mean of the blocks' medians with its interval, which one block does not have."""
     b: Effect
@@ -55,15 +58,12 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Cells without a figure."""
+class Lost:
+    """A time that run A has and run B has not."""
 
     workload: str
     contestant: str
-    why: str
-    a: int
-    """So many cells of run A."""
-    b: int
+    phase: str
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ class Comparison:
     """Where the step times come from: `train_step`, or `converge` where a run has no other."""
     differences: tuple[Difference, ...]
     shifts: tuple[Shift, ...]
+    """Of steps, then of epochs where both runs have them."""
+    lost: tuple[Lost, ...]
     pairs: tuple[Pair, ...]
     gaps: tuple[Gap, ...]
 
@@ -93,14 +95,18 @@ def compare(a: Run, a_cells: Sequence[Cell], b: Run, b_cells: Sequence[Cell]) ->
     stepping = all(any(derived.step_s(cell) for cell in cells) for cells in (a_cells, b_cells))
     phase = "train_step" if stepping else "converge"
     one, other = figures(a_cells, phase), figures(b_cells, phase)
+    steps, other_steps = (epoch_steps(cells) if stepping else {} for cells in (a_cells, b_cells))
+    alike = [name for name in steps if other_steps.get(name) == steps[name]]
+    epochs, other_epochs = _epoch_times(a_cells, alike), _epoch_times(b_cells, alike)
     return Comparison(
         a,
         b,
         phase,
-        differences(a, b),
-        shifts=tuple(_shifts(one, other, a.margin)),
+        (*differences(a, b), *_epoch_lengths(steps, other_steps)),
+        shifts=(*_shifts(one, other, phase, a.margin), *_shifts(epochs, other_epochs, EPOCH, a.margin)),
+        lost=(*_lost(one, other, phase), *_lost(epochs, other_epochs, EPOCH)),
         pairs=tuple(_pairs(a, one, other)),
-        gaps=tuple(_gaps(a, a_cells, b, b_cells)),
+        gaps=tuple(gaps(a, a_cells, b, b_cells)),
     )
 
 
@@ -114,18 +120,49 @@ def figures(cells: Sequence[Cell], phase: str = "train_step") -> Figures:
     return found
 
 
+def epoch_steps(cells: Sequence[Cell]) -> dict[str, list[int]]:
+    """Steps of the measured epochs of every workload that has some, each number once: one, unless epochs were cut."""
+    found: dict[str, set[int]] = {}
+    for cell in cells:
+        epoch = derived.phases(cell).get(EPOCH) if cell.status == "ok" else None
+        if epoch is not None:
+            found.setdefault(cell.workload, set()).add(epoch.steps_per_round)
+    return {workload: sorted(steps) for workload, steps in found.items()}
+
+
+def _epoch_times(cells: Sequence[Cell], workloads: Sequence[str]) -> Figures:
+    chosen = [cell for cell in cells if cell.workload in workloads]
+    steps = epoch_steps(chosen)
+    return {
+        (workload, name): {block: step_s * max(steps[workload]) for block, step_s in blocks.items()}
+        for (workload, name), blocks in figures(chosen, EPOCH).items()
+    }
+
+
+def _epoch_lengths(a: Mapping[str, list[int]], b: Mapping[str, list[int]]) -> Iterator[Difference]:
+    """Epochs of other lengths: they have other times for that alone, and are left out."""
+    for workload in a:
+        if workload in b and a[workload] != b[workload]:
+            one, other = (" and ".join(map(str, steps)) for steps in (a[workload], b[workload]))
+            yield Difference("steps of a measured epoch", one, other, prevents=False, workload=workload)
+
+
 def fastest(found: Figures, workload: str, arms: Sequence[str]) -> str | None:
     """The arm whose median over blocks is the smallest; None where none has a figure."""
     middles = {arm: stats.median(list(found[workload, arm].values())) for arm in arms if (workload, arm) in found}
     return min(middles, key=lambda arm: middles[arm], default=None)
 
 
-def _shifts(one: Figures, other: Figures, margin: float) -> Iterator[Shift]:
+def _shifts(one: Figures, other: Figures, phase: str, margin: float) -> Iterator[Shift]:
     for workload, name in one:
         a, b = one[workload, name], other.get((workload, name), {})
         ratio = effects.unpaired(b, a)
         if ratio is not None:
-            yield Shift(workload, name, _time(a), _time(b), ratio, effects.verdict(ratio, margin))
+            yield Shift(workload, name, phase, _time(a), _time(b), ratio, effects.verdict(ratio, margin))
+
+
+def _lost(one: Figures, other: Figures, phase: str) -> Iterator[Lost]:
+    return (Lost(workload, name, phase) for workload, name in one if (workload, name) not in other)
 
 
 def _time(blocks: dict[int, float]) -> Effect:
@@ -147,29 +184,3 @@ def _pairs(a: Run, one: Figures, other: Figures) -> Iterator[Pair]:
                     for run in (one, other)]  # fmt: skip
             if any(both):
                 yield Pair(workload, name, against, *both)
-
-
-def _gaps(a: Run, a_cells: Sequence[Cell], b: Run, b_cells: Sequence[Cell]) -> Iterator[Gap]:
-    counts = [Counter(_without_figure(run, cells)) for run, cells in ((a, a_cells), (b, b_cells))]
-    for lacking, other, count in ((a, b, counts[0]), (b, a, counts[1])):
-        known = {(cell.workload, cell.contestant) for cell in lacking.plan}
-        for (workload, name), arm in {(cell.workload, cell.contestant): cell.arm for cell in other.plan}.items():
-            if (workload, name) not in known:
-                hole = lacking.arms[arm].hole if arm in lacking.arms else None
-                count[workload, name, f"hole: {hole}" if hole else "not planned"] += 1
-    for key in sorted({*counts[0], *counts[1]}):
-        yield Gap(*key, counts[0][key], counts[1][key])
-
-
-def _without_figure(run: Run, cells: Sequence[Cell]) -> Iterator[tuple[str, str, str]]:
-    """Workload, contestant and reason of every planned cell that is not ok."""
-    found = {cell.id: cell for cell in cells}
-    for planned in run.plan:
-        cell, hole = found.get(planned.id), run.arms[planned.arm].hole
-        if cell is None:
-            why = f"hole: {hole}" if hole else "planned, and no record that can be used"
-        elif cell.status != "ok":
-            why = f"{cell.status}: {cell.reason or 'no reason is known'}"
-        else:
-            continue
-        yield planned.workload, planned.contestant, why

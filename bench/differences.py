@@ -1,7 +1,7 @@
 """What differs between two runs, in words: what keeps them from being compared, and what is merely other."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,15 +54,32 @@ class Difference:
 
 def differences(a: Run, b: Run) -> tuple[Difference, ...]:
     """Everything known to differ, what prevents a comparison first. What neither record holds is not looked at."""
-    found = [*_machine(a, b), *_workloads(a, b), *_provenance(a, b), *_settings(a, b)]
+    names = dict.fromkeys((*a.workloads, *b.workloads))
+    found = [*_asked(a, b), *_machine(a, b), *_workloads(a, b, names), *_provenance(a, b), *_settings(a, b)]
     return tuple(sorted(found, key=lambda difference: not difference.prevents))
 
 
-def _machine(a: Run, b: Run) -> Iterator[Difference]:
+def same_machine(a: Run, b: Run) -> bool:
+    """Whether nothing of the hardware prevents a comparison, whichever device was measured."""
+    return not any(difference.prevents for difference in _machine(a, b))
+
+
+def comparable(a: Run, b: Run, workload: str) -> bool:
+    """Whether nothing prevents a comparison of two runs that both have the workload; the quick way to ask."""
+    found = (each for part in (_asked(a, b), _machine(a, b), _workloads(a, b, (workload,))) for each in part)
+    return not any(difference.prevents for difference in found)
+
+
+def _asked(a: Run, b: Run) -> Iterator[Difference]:
     yield from _one("device", a.device, b.device, prevents=True)
+    # An older record does not say what the newer one knows of disturbances, and its warm-up is another.
+    yield from _one("result schema", a.schema, b.schema, prevents=True)
+
+
+def _machine(a: Run, b: Run) -> Iterator[Difference]:
     for what, key in PREVENTING:
         yield from _one(what, a.environment.get(key), b.environment.get(key), prevents=True)
-    yield from _one("GPU", *(_gpu_names(run) for run in (a, b)), prevents=True)
+    yield from _one("GPU", *(gpu_names(run) for run in (a, b)), prevents=True)
     yield from _one("driver and settings of the GPU", a.environment.get("gpus"), b.environment.get("gpus"))
     sizes = a.environment.get("memory_bytes"), b.environment.get("memory_bytes")
     numbers = [size for size in sizes if isinstance(size, (int, float))]
@@ -70,15 +87,16 @@ def _machine(a: Run, b: Run) -> Iterator[Difference]:
         yield from _one("memory in bytes", *sizes, prevents=True)
 
 
-def _gpu_names(run: Run) -> list[str] | None:
+def gpu_names(run: Run) -> list[str] | None:
+    """Of every GPU of the machine, in its order; None where it is not known."""
     gpus = run.environment.get("gpus")
     if not isinstance(gpus, list):
         return None
     return [shown(gpu.get("name")) if isinstance(gpu, dict) else shown(gpu) for gpu in gpus]
 
 
-def _workloads(a: Run, b: Run) -> Iterator[Difference]:
-    for name in dict.fromkeys((*a.workloads, *b.workloads)):
+def _workloads(a: Run, b: Run, names: Iterable[str]) -> Iterator[Difference]:
+    for name in names:
         one, other = a.workloads.get(name), b.workloads.get(name)
         if one is None or other is None:
             yield from _one("planned", one is not None, other is not None, workload=name)
@@ -109,7 +127,6 @@ def _provenance(a: Run, b: Run) -> Iterator[Difference]:
 
 
 def _settings(a: Run, b: Run) -> Iterator[Difference]:
-    yield from _one("result schema", a.schema, b.schema)
     yield from _one("profile", a.profile, b.profile)
     yield from _one("seed", a.seed, b.seed)
     yield from _one("budget in seconds", a.budget_s, b.budget_s, lacking="none")

@@ -1,17 +1,19 @@
 """Two runs side by side: planted ratios are found again, what differs is named, what is missing is listed."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from make_history import slowed
 from make_run import edit, make_run
 from scipy import stats as scipy_stats
 
 from bench import compare, effects, record
-from bench.report import comparison
+from bench.report import build, comparison
 from bench.report.folder import load
 
 RUNS = 3000
@@ -32,17 +34,6 @@ def two(folder: Path, **other: Any) -> tuple[Path, Path]:
     """Two small runs, equal except for what `other` says of the second."""
     plain: dict[str, Any] = {"workloads": ("conv_only",), "arms": ARMS, "rounds": 12, "control": "torch-eager"}
     return make_run(folder / "a", **plain), make_run(folder / "b", **(plain | other))
-
-
-def slowed(run: Path, factor: float, arm: str | None = None) -> None:
-    """Makes every round of a run, or of one arm of it, take `factor` times as long."""
-    for path in (run / "cells").glob("*.json"):
-        cell = record.read(path, record.Cell)
-        if arm in (None, cell.arm):
-            measured = msgspec.json.decode(msgspec.json.encode(cell.pytest_benchmark))
-            for entry in measured["benchmarks"]:
-                entry["stats"]["data"] = [seconds * factor for seconds in entry["stats"]["data"]]
-            edit(path, pytest_benchmark=measured)
 
 
 @pytest.mark.parametrize(("blocks_a", "blocks_b", "level"), [(3, 4, 0.95), (5, 5, 0.95), (3, 6, 0.965), (9, 7, 0.965)])
@@ -112,8 +103,10 @@ def test_a_run_against_itself_is_the_same_everywhere(tmp_path: Path) -> None:
     a, b = two(tmp_path)
     found = compared(a, b)
     assert (found.differences, found.gaps) == ((), ())
-    assert [(shift.contestant, shift.ratio.ratio) for shift in found.shifts] == [
-        (name, pytest.approx(1.0)) for name in (*ARMS[:2], "torch-eager (a2)", ARMS[2])
+    assert [(shift.phase, shift.contestant, shift.ratio.ratio) for shift in found.shifts] == [
+        (phase, name, pytest.approx(1.0))
+        for phase in ("train_step", "epoch")
+        for name in (*ARMS[:2], "torch-eager (a2)", ARMS[2])
     ]
     assert {pair.overlap for pair in found.pairs} == {True}
     assert {(pair.contestant, pair.against) for pair in found.pairs} == {
@@ -131,7 +124,7 @@ def test_a_machine_that_got_slower_shifts_step_times_and_leaves_ratios_between_a
     for shift in found.shifts:
         assert shift.ratio.ratio == pytest.approx(1.25)
         assert shift.b.ratio == pytest.approx(1.25 * shift.a.ratio)
-        assert shift.verdict == "SLOWER"
+        assert shift.verdict == "SLOWER" or (shift.phase, shift.verdict) == ("epoch", "UNRESOLVED")  # of two blocks
     assert {pair.overlap for pair in found.pairs} == {True}
 
 
@@ -159,6 +152,34 @@ def test_one_block_has_step_times_and_no_interval_and_the_page_says_so(tmp_path:
     assert "(no interval), 1 block" in page
     assert "inf" not in page
     assert "No ratio between arms has an interval in both runs; 3 pairs without two intervals" in page
+
+
+def test_epoch_times_are_compared_where_both_runs_have_them_in_seconds_of_a_whole_epoch(tmp_path: Path) -> None:
+    (a, b), (_, cut) = two(tmp_path), two(tmp_path / "cut", epoch_steps=20)
+    slowed(b, 1.3, "keras-tensorflow")
+    for path in (b / "cells").glob("*.a2.json"):
+        path.unlink()
+    found = compared(a, b)
+    steps = load(a).run.workloads["conv_only"].steps_per_epoch
+    for name in ARMS:
+        epoch, step = ([each for each in found.shifts if (each.contestant, each.phase) == (name, phase)]
+                       for phase in ("epoch", "train_step"))  # fmt: skip
+        assert epoch[0].ratio.ratio == pytest.approx(1.3 if name == "keras-tensorflow" else 1.0)
+        assert 0.9 < epoch[0].a.ratio / steps / step[0].a.ratio < 1.2  # the simulated loop's own cost is 2 to 6 %
+    assert "| epoch time in A, s |" in re.sub(" +", " ", comparison.page(found))
+    assert [(each.contestant, each.phase) for each in found.lost] == [
+        ("torch-eager (a2)", "train_step"),
+        ("torch-eager (a2)", "epoch"),
+    ]
+    found = compared(a, cut)  # epochs of other lengths have other times for that alone
+    assert {shift.phase for shift in found.shifts} == {"train_step"}
+    assert [str(each) for each in found.differences] == [f"conv_only: steps of a measured epoch: {steps} in A, 20 in B"]
+    for path in (cut / "cells").glob("*"):
+        cell = record.read(path, record.Cell)
+        kept = [entry for entry in cell.pytest_benchmark["benchmarks"] if entry["extra_info"]["phase"] != "epoch"]
+        edit(path, pytest_benchmark={"benchmarks": kept})
+    found = compared(a, cut)
+    assert ({shift.phase for shift in found.shifts}, found.lost, found.differences) == ({"train_step"}, (), ())
 
 
 def test_intervals_that_touch_overlap_and_those_a_hair_apart_do_not() -> None:
@@ -189,6 +210,16 @@ def test_what_is_missing_on_one_side_is_listed_with_its_reason(tmp_path: Path) -
     page = comparison.page(found)
     assert all(reason in page for _, reason in rows)
     assert "1 pair without two intervals" in page
+
+
+def test_a_cell_whose_phase_holds_no_round_has_no_step_time_and_stops_nothing(tmp_path: Path) -> None:
+    a, b = two(tmp_path)
+    path = b / "cells" / "conv_only.torch-eager.cpu.b1.json"
+    extra = {"phase": "train_step", "steps_per_round": 1, "samples_per_round": 128}
+    edit(path, pytest_benchmark={"benchmarks": [{"extra_info": extra, "stats": {"data": []}}]})
+    (shift,) = [s for s in compared(a, b).shifts if s.contestant == "torch-eager" and s.phase == "train_step"]
+    assert shift.b.blocks == shift.a.blocks - 1
+    assert build(b)
 
 
 def test_ratios_are_against_the_fastest_arm_that_both_runs_have_and_without_one_against_the_fastest(tmp_path) -> None:
@@ -293,11 +324,12 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_record_of_schema_1_can_be_compared(tmp_path: Path) -> None:
+def test_a_record_of_schema_1_is_read_and_not_comparable_with_one_of_another(tmp_path: Path) -> None:
     a = make_run(tmp_path / "a", workloads=("conv_only",), arms=ARMS, rounds=12)
     b = make_run(tmp_path / "b", workloads=("conv_only",), arms=ARMS, rounds=12, schema=1)
     found = compared(a, b)
-    assert {difference.what for difference in found.differences} == {"result schema"}
+    assert {(difference.what, difference.prevents) for difference in found.differences} == {("result schema", True)}
+    assert "result schema: 2 in A, 1 in B" in comparison.prevented(found)
     assert {pair.overlap for pair in found.pairs} == {True}
 
 

@@ -66,8 +66,8 @@ def test_an_implementation_reaches_only_the_contract_and_its_own_framework(packa
     "path",
     [
         *(ROOT / f"bench/{name}.py" for name in ("stats", "record", "derived", "effects", "cause")),
-        *(ROOT / f"bench/{name}.py" for name in ("compare", "differences")),
-        *(ROOT / "bench/report").glob("*.py"),
+        *(ROOT / f"bench/{name}.py" for name in ("compare", "differences", "gaps", "regression", "levels", "history")),
+        *(ROOT / "bench/report").rglob("*.py"),
     ],
 )
 def test_the_report_side_never_imports_the_measuring_side(path):

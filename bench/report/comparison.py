@@ -1,30 +1,39 @@
-"""Two runs side by side as a page of Markdown: what differs, the step times, the ratios between arms, one sentence."""
+"""Two runs side by side as a page of Markdown: what differs, the times, the ratios between arms, a sentence or two."""
 
+import math
 from collections.abc import Sequence
 
-from bench.compare import Comparison, Gap, Pair, Shift
+from bench.compare import EPOCH, Comparison, Lost, Pair, Shift
 from bench.differences import Difference
 from bench.effects import Effect
+from bench.gaps import Gap
+from bench.regression import Regressions
 from bench.report import verdicts
 from bench.report.markdown import number, short, table, text, visible
 
 OVERLAP = {True: "overlap", False: "do not overlap", None: "nothing to compare"}
 
 
-def page(found: Comparison) -> str:
-    """The whole page; the same two runs give the same bytes."""
+def page(found: Comparison, judged: Regressions | None = None) -> str:
+    """The whole page, with what `--fail-on` asked for; the same two runs give the same bytes."""
     blocks = [
         f"# Run {short(found.b.id)} (B) against run {short(found.a.id)} (A)",
         f"A was started {text(found.a.started)}, B {text(found.b.started)}.",
         f"**{sentence(found)}**",
+        *(["\n".join(f"- {line}" for line in regressions(judged))] if judged else []),
         *_differences(found),
     ]
     for workload in found.a.workloads:
-        shifts = [shift for shift in found.shifts if shift.workload == workload]
+        shifts = [
+            [shift for shift in found.shifts if (shift.workload, shift.phase) == (workload, phase)]
+            for phase in (found.phase, EPOCH)
+        ]
         pairs = [pair for pair in found.pairs if pair.workload == workload]
-        if shifts or pairs:
+        lost = [each for each in found.lost if each.workload == workload]
+        if any(shifts) or pairs or lost:
             blocks.append(f"## {short(workload)}")
-        blocks += [_shifts(shifts, found.phase)] if shifts else []
+        blocks += [_shifts(each) for each in shifts if each]
+        blocks += [f"In A and not in B: {_named(lost)}."] if lost else []
         blocks += [_pairs(pairs)] if pairs else []
     blocks += [_gaps(found.gaps)] if found.gaps else []
     return "\n\n".join([*blocks, _legend(found)]) + "\n"
@@ -46,6 +55,44 @@ def sentence(found: Comparison) -> str:
         )
         words = f"Of {_pairs_of(len(known))} of arms the intervals of {len(apart)} do not overlap: {names}{without}"
     return words + (f". Not comparable: {_list(found.prevented)}." if found.prevented else ".")
+
+
+def regressions(judged: Regressions) -> list[str]:
+    """What came of `--fail-on`, in sentences: what failed, what could not be decided, and what that is worth."""
+    limit, most = f"{100 * judged.limit:g} %", f"{1 + judged.limit:g}"
+    straddling = [each for each in judged.undecided if not math.isinf(each.ratio.high)]
+    single = [each for each in judged.undecided if math.isinf(each.ratio.high)]
+    if judged.failed:
+        words = f"Regression of more than {limit}: {_named(judged.failed)}."
+    elif judged.passed or judged.undecided:
+        words = f"No regression of more than {limit} is proved."
+    else:
+        words = f"Nothing could be decided about a regression of more than {limit}: the runs have no time in common."
+    lines = [
+        (judged.passed, f"{len(judged.passed)} at most {limit} slower, the whole interval of each."),
+        (straddling, f"{len(straddling)} not decided, the interval holds {most}: {_named(straddling)}."),
+        (single, f"{len(single)} not decided, one block gives no interval: {_named(single)}."),
+        (judged.lost, f"{len(judged.lost)} in A and not in B, which is no regression: {_named(judged.lost)}."),
+    ]
+    return [
+        words,
+        *(line for those, line in lines if those),
+        "An interval knows the scatter within each run and nothing of the machine in between: one that has become "
+        "slower makes all its arms slower, and the ratios between arms stay.",
+    ]
+
+
+def _named(times: Sequence[Shift] | Sequence[Lost]) -> str:
+    """The arms of each workload's times, with the ratios where there are some."""
+    groups: dict[str, list[str]] = {}
+    for each in times:
+        ratio = f" {verdicts.ratio(each.ratio)}" if isinstance(each, Shift) else ""
+        groups.setdefault(f"{_kind(each)} on {short(each.workload)}", []).append(short(each.contestant) + ratio)
+    return "; ".join(f"{what} of {', '.join(arms)}" for what, arms in groups.items())
+
+
+def _kind(each: Shift | Lost) -> str:
+    return "epoch time" if each.phase == EPOCH else "step time"
 
 
 def prevented(found: Comparison) -> str:
@@ -74,21 +121,22 @@ def _differences(found: Comparison) -> list[str]:
     return blocks if found.differences else [*blocks, "Nothing of what both records hold."]
 
 
-def _shifts(shifts: Sequence[Shift], phase: str) -> str:
+def _shifts(shifts: Sequence[Shift]) -> str:
+    """Of one workload and phase."""
+    phase = shifts[0].phase
+    what = _kind(shifts[0]) + (" in epochs" if phase == "converge" else "")
+    unit, factor = ("s", 1.0) if phase == EPOCH else ("ms", 1e3)
     rows = [
-        [short(each.contestant), _time(each.a), _time(each.b), verdicts.ratio(each.ratio), each.verdict]
+        [short(each.contestant), _time(each.a, factor), _time(each.b, factor), verdicts.ratio(each.ratio), each.verdict]
         for each in shifts
     ]
-    where = "step time" if phase == "train_step" else "step time in epochs"
-    return table(["arm", f"{where} in A, ms", f"{where} in B, ms", "time B / A", "B is"], rows)
+    return table(["arm", f"{what} in A, {unit}", f"{what} in B, {unit}", "time B / A", "B is"], rows)
 
 
-def _time(effect: Effect) -> str:
+def _time(effect: Effect, factor: float) -> str:
     blocks = verdicts.blocks(effect.blocks)
-    middle_ms = number(effect.ratio * 1e3)
-    if effect.blocks == 1:
-        return f"{middle_ms} (no interval), {blocks}"
-    return f"{middle_ms} [{number(effect.low * 1e3)}, {number(effect.high * 1e3)}], {blocks}"
+    middle, low, high = (number(end * factor) for end in (effect.ratio, effect.low, effect.high))
+    return f"{middle} {'(no interval)' if effect.blocks == 1 else f'[{low}, {high}]'}, {blocks}"
 
 
 def _pairs(pairs: Sequence[Pair]) -> str:
@@ -111,8 +159,8 @@ def _gaps(gaps: Sequence[Gap]) -> str:
 
 def _legend(found: Comparison) -> str:
     return (
-        "How to read this: a step time is the geometric mean of the blocks' medians, with a 95 % interval. Between two "
-        "runs step times may shift (heat, another kernel, a neighbour) and neither is wrong: their interval knows "
+        "How to read this: a time is the geometric mean of the blocks' medians, with a 95 % interval. Between two "
+        "runs times may shift (heat, another kernel, a neighbour) and neither is wrong: their interval knows "
         "the scatter within each run only. SAME, FASTER, SLOWER and UNRESOLVED are what they are in a report, margin "
         f"{100 * found.a.margin:g} %. A ratio between arms is paired, block by block within one run: it is what must "
         "come out again. Intervals that overlap do not prove two ratios equal: what is smaller than they stays hidden."
