@@ -3,12 +3,17 @@
 import platform
 import re
 import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from bench import image
+from bench import image, record
+from bench.errors import UsageError
+from bench.record import Cell, Parity, Run
 
+PAGES = ("report.html", "report.md")
+"""What a reader opens first."""
 ROOT = Path("/")
 MOUNT = '-v "$PWD/results:/results" --user "$(id -u):$(id -g)"'
 
@@ -24,6 +29,48 @@ def goes_with_container(folder: Path, root: Path = ROOT) -> bool:
         if place.is_relative_to(mount) and len(mount) >= len(found[0]):  # a later mount covers an earlier one
             found = mount, part, source.split()[0]
     return found[0] == "/" or found[1:] == ("/", "tmpfs")
+
+
+def pages(built: Iterable[Path]) -> list[str]:
+    """Where the report is, a line for each of its pages; what a container calls a path is another one outside of it."""
+    found = sorted((path for path in built if path.name in PAGES), key=lambda path: PAGES.index(path.name))
+    lines = [f"report: {path}" for path in found]
+    if found and image.here() is not None and not goes_with_container(folder := found[0].parent):
+        lines.append(f"        in the container; outside, {folder.name} is in the folder mounted at {folder.parent}")
+    return lines
+
+
+def cautions(run: Run, cells: Sequence[Cell], folder: Path) -> list[str]:
+    """What asks for caution, in one line that points to the report; none where nothing does."""
+    found = []
+    failed, unreadable = _failed_parities(folder)
+    for identity, words in (("synthetic", "synthetic data"), ("other", "another year's data")):
+        named = [name for name, workload in run.workloads.items() if workload.data.identity == identity]
+        found += [words + (f" ({', '.join(named)})" if len(named) < len(run.workloads) else "")] if named else []
+    counts = (
+        ("failed", sum(cell.status == "failed" for cell in cells)),
+        ("not measured (holes)", sum(cell.status == "hole" for cell in cells)),
+        ("tried again", sum(bool(cell.tries) for cell in cells)),
+    )
+    found += [f"{_count(failed, 'parity check')} failed"] if failed else []
+    found += [f"{_count(unreadable, 'parity record')} unreadable"] if unreadable else []
+    found += [f"{_count(number, 'cell')} {what}" for what, number in counts if number]
+    return [f'caution: {"; ".join(found)}: see "Read this first" in the report'] if found else []
+
+
+def _failed_parities(folder: Path) -> tuple[int, int]:
+    """How many parity records say so, and how many cannot be read: no reason to end a run without its report."""
+    failed = unreadable = 0
+    for path in sorted((folder / "parity").glob("*.json")):
+        try:
+            failed += not record.read(path, Parity).passed
+        except UsageError:
+            unreadable += 1
+    return failed, unreadable
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def show(folder: Path, console: Console) -> None:

@@ -1,136 +1,145 @@
-"""What `bench run` shows while it works: one line for each thing done and, on a terminal, a bar for the rest."""
+"""What `bench run` shows while it works: a line for each thing done; on a terminal, below them, what is done now."""
 
-import math
-from collections.abc import Sequence
+import os
+import signal
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich import box
-from rich.console import Console, JustifyMethod
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
 
-from bench import effects, stats
-from bench.derived import step_s
-from bench.record import Cell, Parity, Run, contestant
+from bench.errors import tell
+from bench.live import Left, Now
+from bench.live import duration as duration  # `bench plan` says it in the same words
+from bench.record import Cell, Parity, PlannedCell, Run
+from bench.screen import Screen
+from bench.standings import Standings
+from bench.verdict_table import verdict_table
 
-MARKS = {"ok": "[green]ok[/]", "failed": "[red]failed[/]", "hole": "[yellow]hole[/]"}
-
-
-COLUMNS: dict[str, JustifyMethod] = {
-    "arm": "left",
-    "step ms": "right",
-    "ratio": "right",
-    "blocks": "right",
-    "verdict": "left",
-}
+STYLES = {"ok": "green", "failed": "red", "hole": "yellow"}
+REDRAWN_PER_S = 1.0
 
 
 class Display:
-    """Lines to the console; on a terminal a live last line that is redrawn once a second and costs next to nothing."""
+    """Lines to a console; on a terminal live ones below them, redrawn once a second at next to no cost."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-            transient=True,
-            refresh_per_second=1,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("preparing", total=None, left="")
+        self._screen = Screen(console.file)
+        self._standings = Standings()
+        self._now = Now()
+        self._after: Callable[[], Left] | None = None
+        self._live: Live | None = None
+        self._heard = True
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        try:
+            self._lower()
+        finally:
+            if self._screen.redraws:
+                self._screen.show_cursor(True)  # whatever an interrupt may have cut short
 
     def say(self, text: str) -> None:
-        """One line of plain text."""
-        self.console.print(escape(text), highlight=False, soft_wrap=True)
+        """One line of plain text, which is never wrapped."""
+        self._print(Text(self._screen.shown(text)))
 
-    def now(self, what: str, done: int, total: int, left_s: float | None = None) -> None:
-        """What is being done, how much of it is, and the estimated time left."""
-        left = "" if left_s is None else f"about {duration(left_s)} left"
-        self._progress.update(self._task, description=escape(what), completed=done, total=total, left=left)
+    def now(self, what: str, done: int, total: int, left: Left | None = None) -> None:
+        """What is being done, how much of it is, and the time left."""
+        self._after = None
+        self._draw(Now(self._screen.shown(what), "", done, total, left))
 
-    def table(self, table: Table) -> None:
-        """A table, as wide as the console."""
-        self.console.print(table)
+    def measuring(
+        self, cell: PlannedCell, where: str, done: int, total: int, left: Left, after: Callable[[], Left]
+    ) -> None:
+        """The cell being measured, `where` as in `block 3 of 6`; `after` tells the time left once it is done."""
+        what = f"{cell.workload}, {cell.contestant}"
+        self._after = after
+        self._draw(Now(self._screen.shown(what), where, done, total, left, after(), self._estimate(cell.workload)))
 
-    def parity(self, parity: Parity) -> None:
-        """A finished parity process."""
-        verdict = "[green]equal to the reference[/]" if parity.passed else "[red]fails parity[/]"
-        reason = "" if parity.reason is None else f": {escape(parity.reason)}"
-        self.console.print(f"{parity.id}  {verdict}{reason}  {parity.wall_s:.1f} s", highlight=False, soft_wrap=True)
+    def earlier(self, cell: Cell) -> None:
+        """A cell measured before the run was taken up again."""
+        self._standings.add(cell)
 
     def cell(self, cell: Cell) -> None:
         """A finished cell."""
-        reason = "" if cell.reason is None else f": {escape(cell.reason)}"
-        self.console.print(
-            f"{cell.id}  {MARKS[cell.status]}{reason}  {cell.wall_s:.1f} s", highlight=False, soft_wrap=True
+        figure = self._standings.add(cell)
+        self._now.done += 1
+        # On a terminal the time left stands below.
+        left = self._after().words() if self._after and not self._screen.redraws else ""
+        status = self._status(cell.status, cell.status, cell.reason)
+        self._print(self._row(f"{self._now.count} {cell.id}", status, figure, f"in {cell.wall_s:.1f} s", left))
+
+    def estimate(self, workload: str, when: str) -> None:
+        """The running estimate of a workload, where no live line has it."""
+        if not self._screen.redraws and (parts := self._estimate(workload)):
+            self._print(Text(", ".join([f"{when}, {parts[0]}", *parts[1:]])))
+
+    def parity(self, parity: Parity) -> None:
+        """A finished parity process."""
+        name = "equal to the reference" if parity.passed else "fails parity"
+        status = self._status("ok" if parity.passed else "failed", name, parity.reason)
+        self._print(self._row(parity.id, status, f"in {parity.wall_s:.1f} s"))
+
+    def verdicts(self, run: Run, cells: Sequence[Cell]) -> None:
+        """The table of every workload's contestants and the answer in words, from all cells of the run."""
+        self._print(verdict_table(run, Standings(cells), self._screen))
+
+    def _estimate(self, workload: str) -> list[str]:
+        first, *others = self._standings.estimate(workload) or [""]
+        return list(map(self._screen.shown, [f"{workload}: {first}", *others])) if first else []
+
+    def _status(self, style: str, name: str, reason: str | None) -> Text:
+        return Text.assemble((name, STYLES[style]), self._screen.shown(f": {reason}") if reason else "")
+
+    def _row(self, *parts: str | Text) -> Text:
+        return Text("  ").join(Text(part) if isinstance(part, str) else part for part in parts if part)
+
+    def _draw(self, now: Now) -> None:
+        """Shows it below the lines; once a time is estimated again every second.
+
+        Before, data may be downloaded, with a bar of its own that nothing must draw over.
+        """
+        self._now = now
+        if not self._screen.redraws:
+            return
+        ticking = now.left is not None
+        if self._live is not None and self._live.auto_refresh == ticking:
+            self._live.refresh()
+            return
+        self._lower()
+        self._live = Live(
+            console=self._screen,
+            auto_refresh=ticking,
+            refresh_per_second=REDRAWN_PER_S,
+            transient=True,
+            get_renderable=lambda: self._now,
         )
+        self._live.start(refresh=True)
 
+    def _lower(self) -> None:
+        """Takes the live lines away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
-def step_times(run: Run, cells: Sequence[Cell]) -> Table:
-    """Step time of every workload's contestants, each against the fastest arm, the A/A control against its own.
-
-    The figure of a contestant is the median over blocks of the medians of the counted rounds.
-    """
-    table = Table(
-        caption="ratio: to the fastest arm's time (A/A control: its own arm's), 95 % interval",
-        box=box.SIMPLE_HEAD,
-        collapse_padding=True,
-        pad_edge=False,
-    )
-    for name, justify in COLUMNS.items():
-        table.add_column(name, justify=justify, no_wrap=True)
-    for workload in run.workloads:
-        planned = dict.fromkeys((cell.arm, cell.label) for cell in run.plan if cell.workload == workload)
-        mine = {
-            pair: [cell for cell in cells if (cell.workload, cell.arm, cell.label) == (workload, *pair)]
-            for pair in planned
-        }
-        measured = {pair: {cell.block: step_s(cell) for cell in mine[pair]} for pair in planned}
-        figures = {
-            pair: known for pair, by in measured.items() if (known := {b: s for b, s in by.items() if s is not None})
-        }
-        middles_s = {pair: stats.median(list(blocks.values())) for pair, blocks in figures.items()}
-        fastest = min((pair for pair in figures if not pair[1]), key=lambda pair: middles_s[pair], default=None)
-        table.add_row(f"[bold]{escape(workload)}[/]")
-        for pair in sorted(planned, key=lambda pair: (bool(pair[1]), middles_s.get(pair, math.inf))):
-            first = escape(contestant(*pair))
-            if pair not in figures:
-                ended = {cell.status for cell in mine[pair]} - {"ok"}
-                table.add_row(first, "-", ", ".join(sorted(ended)) or "not measured", "0")
-                continue
-            other = (pair[0], "") if pair[1] else fastest
-            found = effects.effect(figures[pair], figures.get(other, {})) if other and other != pair else None
-            judged = ("fastest" if pair == fastest else "-", str(len(figures[pair])), "")
-            if found:
-                judged = _ratio(found), str(found.blocks), effects.verdict(found, run.margin)
-            table.add_row(first, f"{middles_s[pair] * 1e3:.3f}", *judged)
-        table.add_section()
-    return table
-
-
-def _ratio(found: effects.Effect) -> str:
-    sure = "(no interval)" if math.isinf(found.high) else f"[{found.low:.3f}, {found.high:.3f}]"
-    return f"{found.ratio:.3f} {sure}"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    def _print(self, what: Text | Group) -> None:
+        """Prints; a run that nobody hears any more is interrupted, and what is left to say goes to standard error."""
+        if not self._heard:
+            tell(str(what))
+            return
+        try:
+            self._screen.print(what, soft_wrap=isinstance(what, Text))
+        except OSError as error:
+            self._heard = False
+            self._screen.quiet = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)  # Python would try to write what is left at exit
+            os.dup2(nowhere, self._screen.file.fileno())
+            os.close(nowhere)
+            tell(f"the output cannot be written any more ({error.strerror}); the run ends here")
+            signal.raise_signal(signal.SIGINT)

@@ -33,7 +33,7 @@ from bench.execution import Execution, Setting
 from bench.interrupt import INTERRUPTED
 from bench.plan import Contest, Options
 from bench.profiles import Profile
-from bench.progress import Display, step_times
+from bench.progress import Display
 from bench.record import Cell, Run
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -252,10 +252,12 @@ def _data_limit_bytes(options: Options, setting: Setting) -> int | None:
 
 
 def _report(stored: Run, cells: Sequence[Cell], folder: Path, display: Display) -> int:
-    """Writes the report of a finished run and shows its table; the exit code."""
-    from bench import report  # pandas and matplotlib, loaded only after everything is measured
+    """Shows the verdicts of a finished run, writes its report and says where it is; the exit code."""
+    display.now("writing the report", len(cells), len(cells))
+    display.verdicts(stored, cells)
+    from bench import report  # pandas and matplotlib, loaded only after everything is measured and shown
 
-    report.build(folder)
-    display.table(step_times(stored, cells))
-    display.say(f"report: {folder / 'report.md'}")
+    pages = handover.pages(report.build(folder))
+    for line in (*handover.cautions(stored, cells, folder), *pages):
+        display.say(line)
     return int(any(cell.status == "failed" for cell in cells))

@@ -4,8 +4,9 @@ import itertools
 import os
 import shutil
 import time
+from pathlib import Path
 
-from bench import derived, environment, gate, launch, plan, record, runfolder
+from bench import announce, derived, environment, gate, launch, plan, record, runfolder
 from bench.derived import STRIKES
 from bench.execution import Execution
 from bench.gate import Check
@@ -29,13 +30,16 @@ def run_parity(execution: Execution) -> None:
     parallel = min(len(waiting), gate.side_by_side(execution.shared.threads, environment.memory_limit_bytes())) or 1
     waiting.sort(key=lambda pair: not contest.arms[pair[1]].needs_compiler)  # the longest first: none is left for last
     checks = [_check(execution, workload, arm, ids[workload, arm], parallel) for workload, arm in waiting]
-    execution.display.now("parity", 0, len(checks))
+    took_s: list[float] = []
 
     def done(parity: Parity) -> None:
         execution.parities[parity.workload, parity.arm] = parity
         execution.display.parity(parity)
-        execution.display.now("parity", sum(pair in execution.parities for pair in waiting), len(checks))
+        took_s.append(parity.wall_s)
+        announce.parity(execution, took_s, len(checks), parallel)
 
+    if checks:
+        announce.parity(execution, took_s, len(checks), parallel)
     until_s = float("inf") if execution.deadline_s is None else execution.deadline_s
     gate.run_all(checks, folder, execution.shared.work, parallel, until_s, done)
     execution.update()
@@ -62,24 +66,24 @@ def run_cells(execution: Execution) -> None:
 
     Cells the budget cannot hold are left without a record.
     """
-    done = len(execution.run.plan)
     for cell in execution.run.plan:
-        path = execution.folder / "cells" / f"{cell.id}.json"
-        if path.exists():
-            execution.add(cell, record.read(path, Cell))
+        if (path := _path(execution, cell)).exists():
+            found = record.read(path, Cell)
+            execution.add(cell, found)
+            execution.display.earlier(found)
     waiting = list(runfolder.missing(execution.folder, execution.run))
-    done -= len(waiting)
+    done = len(execution.run.plan) - len(waiting)
     while waiting := _affordable(execution, waiting) or _further_blocks(execution):
         cell = waiting.pop(0)
-        left_s = sum(
-            execution.estimator.wall_s(other) for other in (cell, *waiting) if other.arm not in execution.contest.holes
-        )
-        if execution.deadline_s is not None:
-            left_s = min(left_s, max(0.0, execution.deadline_s - time.monotonic()))
-        execution.display.now(cell.id, done, len(execution.run.plan), left_s)
+        announce.measuring(execution, cell, waiting, done)
         _run_cell(execution, cell, waiting)
+        done += _path(execution, cell).exists()
+        announce.measured(execution, cell, waiting)
         waiting = _without_hopeless(execution, cell, waiting)
-        done += 1
+
+
+def _path(execution: Execution, cell: PlannedCell) -> Path:
+    return execution.folder / "cells" / f"{cell.id}.json"
 
 
 def _further_blocks(execution: Execution) -> list[PlannedCell]:
@@ -223,14 +227,14 @@ def finish(execution: Execution) -> list[Cell]:
     kept: list[PlannedCell] = []
     for (block, _), group in groups:
         cells = list(group)
-        if block > 1 and all(cell in unmeasured for cell in cells):
-            continue  # a block the budget never reached is not a hole in the grid
-        kept += cells
-        for cell in cells:
-            if cell in unmeasured:
-                reason = "budget spent: by estimate it did not fit into what was left"
-                prepared = execution.prepared[cell.workload]
-                execution.write(cell, launch.unmeasured(cell, prepared, execution.shared, "hole", reason))
+        if block <= 1 or not all(cell in unmeasured for cell in cells):
+            kept += cells  # else a block the budget never reached, which is not a hole in the grid
+    holes = [cell for cell in kept if cell in unmeasured]
+    execution.display.now("closing the run", len(kept) - len(holes), len(kept))
+    for cell in holes:
+        reason = "budget spent: by estimate it did not fit into what was left"
+        prepared = execution.prepared[cell.workload]
+        execution.write(cell, launch.unmeasured(cell, prepared, execution.shared, "hole", reason))
     execution.update(
         plan=tuple(kept),
         finished=runfolder.now(),

@@ -184,9 +184,10 @@ def test_the_raw_record_names_no_host(cells):
 
 
 def test_the_report_is_written_and_its_path_printed(folder, finished):
-    report = harness.only_run(folder) / "report.md"
-    assert report.is_file()
-    assert report.name in finished[1]
+    run = harness.only_run(folder)
+    pages = [name for name in ("report.html", "report.md") if (run / name).is_file()]
+    assert "report.md" in pages
+    assert finished[1].splitlines()[-len(pages) :] == [f"report: {Path('results') / run.name / name}" for name in pages]
 
 
 def test_the_report_can_be_built_again_from_the_records(folder, finished):
@@ -201,7 +202,35 @@ def test_the_report_can_be_built_again_from_the_records(folder, finished):
 
 def test_in_a_pipe_the_output_is_plain_lines(finished):
     assert "\x1b" not in finished[1]
-    assert re.search(r"^conv_only\.fake-1ms\.cpu\.b01  ok  \d+\.\d s$", finished[1], re.MULTILINE)
+    line = r"^\[ *\d+/16\] conv_only\.fake-1ms\.cpu\.b01  ok  1\.\d\d ms a step  in \d+\.\d s  .+ left$"
+    assert re.search(line, finished[1], re.MULTILINE)
+
+
+def test_every_cell_has_a_line_that_counts_it_and_the_block_ends_with_the_running_estimate(folder, finished):
+    plan = harness.stored(harness.only_run(folder)).plan
+    line = r"^\[ *(\d+)/(\d+)\] (\S+)  (?:ok(?:  [\d.]+ ms a step)?|failed: .+|hole: .+)  in \d+\.\d s"
+    lines = re.findall(line, finished[1], re.MULTILINE)
+    assert lines == [(str(number), str(len(plan)), cell.id) for number, cell in enumerate(plan, 1)]
+    (estimate,) = re.findall(r"^after block 1, conv_only: (.+)$", finished[1], re.MULTILINE)
+    assert [part.split()[0] for part in estimate.split(", ")] == list(SOUND)
+
+
+def test_the_run_ends_with_its_verdicts_and_what_asks_for_caution(finished):
+    end = finished[1][finished[1].index("all planned cells measured") :]
+    assert [line.split()[0] for line in end.splitlines() if re.match(r" fake-", line)][:3] == list(SOUND)
+    # Those that fail are in the table too, with what became of them.
+    assert re.search(r"^ fake-segfaults +- +failed +0", end, re.MULTILINE)
+    assert re.search(r"^ fake-absent +- +hole +0", end, re.MULTILINE)
+    assert "conv_only: which of fake-1ms, fake-10ms and fake-100ms is fastest is UNRESOLVED, one block gives" in end
+    caution = re.search(r"^caution: (.+): see \"Read this first\" in the report$", end, re.MULTILINE)
+    assert caution is not None
+    told = caution[1].split("; ")
+    assert told[:4] == [
+        "synthetic data",
+        "1 parity check failed",
+        f"{len(FAILING)} cells failed",
+        f"{len(HOLES)} cells not measured (holes)",
+    ]
 
 
 def test_working_files_are_removed_when_the_run_is_finished(folder, finished):

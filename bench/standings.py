@@ -1,0 +1,171 @@
+"""Who is ahead on a workload, from its cells as they come: the running estimate, the table at the end, its answer.
+
+The figure of a contestant in a block is its cell's step time, or epoch time where whole schedules are trained; its own
+figure is the median over blocks. The ratio is that of times over the blocks both have, to the fastest arm, and for the
+A/A control's second entry to the arm itself.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench import derived, effects, record, stats
+from bench.effects import Effect, Verdict
+from bench.record import Cell
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a contestant stands on a workload."""
+
+    arm: str
+    label: str
+    time_s: float | None
+    """None: nothing was measured."""
+    blocks: int
+    effect: Effect | None
+    """None: it is what the others are held against, or has no block in common with it."""
+    ended: str
+    """How its cells ended where nothing was measured."""
+
+    @property
+    def contestant(self) -> str:
+        """Name of the arm, with its label."""
+        return record.contestant(self.arm, self.label)
+
+    def verdict(self, margin: float) -> Verdict | None:
+        """Whether it is faster, against what it is held against; None without a common block."""
+        return effects.verdict(self.effect, margin) if self.effect else None
+
+
+class Standings:
+    """Figures of every workload's contestants by block."""
+
+    def __init__(self, cells: Iterable[Cell] = ()) -> None:
+        self._figures: dict[str, dict[tuple[str, str], dict[int, float]]] = {}
+        self._ended: dict[tuple[str, str, str], set[str]] = {}
+        self._by_epoch: set[str] = set()
+        for cell in cells:
+            self.add(cell)
+
+    def add(self, cell: Cell) -> str:
+        """Takes a cell into account; its own figure in words, empty without one."""
+        if cell.workload == record.CEILING:
+            return ""
+        blocks = self._figures.setdefault(cell.workload, {}).setdefault((cell.arm, cell.label), {})
+        self._ended.setdefault((cell.workload, cell.arm, cell.label), set()).add(cell.status)
+        found_s = derived.step_s(cell) if (by_step := "train_step" in derived.phases(cell)) else _epoch_s(cell)
+        if found_s is None:
+            return ""
+        if not by_step:
+            self._by_epoch.add(cell.workload)
+        blocks[cell.block] = found_s
+        return self.time(cell.workload, found_s) + (" a step" if by_step else " an epoch")
+
+    def unit(self, workload: str) -> str:
+        """Of the figures: `step ms` or `epoch s`."""
+        return "epoch s" if workload in self._by_epoch else "step ms"
+
+    def time(self, workload: str, time_s: float) -> str:
+        """A figure with its unit."""
+        return f"{self.figure(workload, time_s)} {self.unit(workload)[-2:].strip()}"
+
+    def figure(self, workload: str, time_s: float) -> str:
+        """A figure in its unit."""
+        return _digits(time_s if workload in self._by_epoch else time_s * 1e3)
+
+    def places(self, workload: str) -> list[Place]:
+        """Arms by their figures, those without one behind them, the A/A control at the end."""
+        blocks = self._figures.get(workload, {})
+        middle_s = {pair: stats.median(list(by.values())) for pair, by in blocks.items() if by}
+        fastest = min((pair for pair in middle_s if not pair[1]), key=lambda pair: middle_s[pair], default=None)
+        found = []
+        for pair in sorted(blocks, key=lambda pair: (bool(pair[1]), middle_s.get(pair, math.inf))):
+            other = (pair[0], "") if pair[1] else fastest
+            effect = effects.effect(blocks[pair], blocks[other]) if other in blocks and other != pair else None
+            ended = self._ended[workload, *pair] - {"ok"}
+            words = ", ".join(sorted(ended)) or "not measured"
+            found.append(Place(*pair, middle_s.get(pair), len(blocks[pair]), effect, words))
+        return found
+
+    def estimate(self, workload: str) -> list[str]:
+        """The running estimate in parts, the fastest arm first; empty before there is one."""
+        parts: list[str] = []
+        for place in self.places(workload):
+            if place.time_s and not parts:
+                parts.append(f"{place.arm} {self.time(workload, place.time_s)}")
+            elif place.effect and not place.label:
+                parts.append(f"{place.arm} {TIMES}{ratio(place.effect)}")
+        return parts
+
+    def answer(self, workload: str, margin: float) -> str:
+        """Who is fastest and how far behind the slowest is, in the words of the report's page.
+
+        Where the A/A control shows a difference, that it does.
+        """
+        every = [place for place in self.places(workload) if place.time_s]
+        places = [place for place in every if not place.label]
+        if not places:
+            return "nothing was measured"
+        if len(places) == 1:
+            words = [f"only {places[0].arm} was measured"]
+        else:
+            slower = [place for place in places[1:] if place.verdict(margin) == "SLOWER"]
+            words = [_first([place for place in places if place not in slower], margin), *_last(slower)]
+        for place in every:
+            if place.label and place.effect and place.verdict(margin) in ("FASTER", "SLOWER"):
+                words.append(f"the A/A control differs from its own arm, {ratio(place.effect)}")
+        return "; ".join(words)
+
+
+def _epoch_s(cell: Cell) -> float | None:
+    phase = derived.phases(cell).get("converge") if cell.status == "ok" else None
+    return stats.median(phase.counted_s) if phase else None
+
+
+def _first(level: Sequence[Place], margin: float) -> str:
+    """Who is fastest among those not shown to be slower."""
+    names = [place.arm for place in level]
+    if len(level) == 1:
+        return f"{names[0]} is fastest"
+    if all(place.verdict(margin) == "SAME" for place in level[1:]):
+        return f"{', '.join(names[:-1])} and {names[-1]} are fastest and take the SAME time"
+    single = all(place.effect is None or place.effect.blocks == 1 for place in level[1:])
+    why = ", one block gives no interval" if single else ""
+    return f"which of {', '.join(names[:-1])} and {names[-1]} is fastest is UNRESOLVED{why}"
+
+
+def _last(slower: Sequence[Place]) -> list[str]:
+    known = [(place.effect.ratio, place, place.effect) for place in slower if place.effect]
+    if not known:
+        return []
+    _, furthest, effect = max(known, key=lambda entry: entry[0])
+    value, sure = ratio(effect).split(" ", 1)
+    who = furthest.arm if len(known) == 1 else f"the slowest, {furthest.arm},"
+    return [f"{who} takes {value} times as long {sure}"]
+
+
+def ratio(effect: Effect) -> str:
+    """`1.26 [1.24, 1.28]`, with digits as the interval deserves them; in words where one block gives none."""
+    if math.isinf(effect.high):
+        return f"{_figure(effect.ratio, 2)} (no interval)"
+    half = (effect.high - effect.low) / 2
+    decimals = 4 if half < 0.0015 else 3 if half < 0.03 else 2
+    while decimals < 4 and any(end != 1 and round(end, decimals) == 1 for end in (effect.low, effect.high)):
+        decimals += 1  # on which side of 1 it ends is the verdict
+    value, low, high = (_figure(value, decimals) for value in (effect.ratio, effect.low, effect.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _figure(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}" if value >= 0.01 else _digits(value, 2)
+
+
+def _digits(value: float, digits: int = 3) -> str:
+    """So many significant digits, with thousands set apart."""
+    magnitude = math.floor(math.log10(value)) if value > 0 else 0
+    if magnitude < -4:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:,.{max(0, digits - 1 - magnitude)}f}"
