@@ -11,6 +11,7 @@ from typing import NoReturn, get_args
 from rich.console import Console
 
 from bench import caches, doctor, handover, image, outlook, record, runfolder, runner, stream, workload
+from bench.compare import regression
 from bench.containers import command as image_verb
 from bench.data import command, sources
 from bench.effects import MARGIN
@@ -82,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("run", parents=[measuring], help="measure into a new folder, or complete one")
     verb.set_defaults(verb_function=_run)
     image_verb.add_parser(verbs, measuring)
-    verb = verbs.add_parser("report", help="write a run's report, tables and figures again from its records")
-    verb.add_argument("run", metavar="RUN", help="folder or id of a run")
+    verb = verbs.add_parser("report", help="write a run's report again from its records, or an index of many runs")
+    verb.add_argument("run", metavar="RUN", help="folder or id of a run; or a folder that holds runs, for their index")
     verb.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="where ids are looked up")
     _add_stream(verb)
     verb.set_defaults(verb_function=_report)
@@ -99,11 +100,21 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--yes", action="store_true", help="measure it again into a new folder")
     verb.add_argument("--data-dir", type=Path, metavar="DIR", help="the data it had; default: $BENCH_DATA_DIR")
     verb.set_defaults(verb_function=_reproduce)
-    verb = verbs.add_parser("compare", help="say what differs between two runs, and whether their ratios agree")
-    verb.add_argument("a", metavar="A", help="folder or id of a run")
+    verb = verbs.add_parser(
+        "compare",
+        help="say what differs between two runs, whether times have changed and whether ratios agree",
+        epilog="exit codes: 0 compared, whatever came out; with --fail-on, 1 where some arm's step or epoch time in B "
+        "over that in A has its 95 % interval wholly above the limit, and 0 where the interval holds the limit, where "
+        "one block gives none, and where B lacks the time (of which the exit code of bench run has told); 2 a run is "
+        "not there, cannot be read, or cannot be compared with the other",
+    )
+    verb.add_argument("a", metavar="A", help="folder or id of a run: the earlier one, or a baseline")
     verb.add_argument("b", metavar="B", help="folder or id of the run to hold against it")
     verb.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="where ids are looked up")
     verb.add_argument("--anyway", action="store_true", help="even where what differs prevents a comparison")
+    verb.add_argument(
+        "--fail-on", type=_regression, metavar="CONDITION", help="as in regression:5%%: exit with 1 if B is so slow"
+    )
     verb.set_defaults(verb_function=_compare)
     verb = verbs.add_parser("doctor", help="say what this machine is and what it lacks")
     _add_device(verb)
@@ -150,6 +161,13 @@ def _share(text: str) -> float:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share; expected a percentage, as in 2% or 0.5%")
     return float(match[1]) / 100
+
+
+def _regression(text: str) -> float:
+    what, colon, share = text.partition(":")
+    if (what, colon) != ("regression", ":"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a condition; expected one as in regression:5%")
+    return _share(share)
 
 
 def _options(given: argparse.Namespace, words: Sequence[str]) -> Options:
@@ -215,7 +233,14 @@ def _without_places(options: Options) -> Options:
 
 def _report(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
     from bench import report  # pandas and matplotlib: not for verbs that need neither
+    from bench.report import index
 
+    if index.asked(given.run, given.out):
+        if given.stream:
+            raise UsageError(f"--stream: hands out one run; name one of those in {given.run}")
+        for path in index.build(Path(given.run)):
+            console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+        return 0
     folder = runfolder.find(given.run, given.out)
     if given.stream:
         with stream.claimed() as tar:
@@ -251,9 +276,11 @@ def _compare(given: argparse.Namespace, words: Sequence[str], setting: Setting, 
     found = compare(a.run, a.everything, b.run, b.everything)
     if found.prevented and not given.anyway:
         raise UsageError(f"compare: not comparable: {comparison.prevented(found)}; --anyway compares them all the same")
-    for part in (comparison.page(found), comparison.sentence(found)):
+    judged = None if given.fail_on is None else regression.regressions(found, given.fail_on)
+    last = [" ".join(comparison.regressions(judged))] if judged else []
+    for part in (comparison.page(found, judged), comparison.sentence(found), *last):
         console.print(part, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    return 0
+    return 1 if judged and judged.failed else 0
 
 
 def _doctor(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:

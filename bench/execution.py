@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from bench import derived, effects, gate, launch, record
+from bench.display.progress import Display
 from bench.estimate import Assumptions, Estimator
 from bench.plan import Contest
 from bench.profiles import PROFILES, Profile
-from bench.progress import Display
 from bench.record import Cell, Parity, PlannedCell, Run
 
 PATIENCE = 0.2

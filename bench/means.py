@@ -10,7 +10,7 @@ import msgspec
 
 import bench
 from bench import environment, image, interpreters
-from bench.differences import differences, table
+from bench.compare.differences import differences, table
 from bench.errors import MachineError
 from bench.record import Run
 

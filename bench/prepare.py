@@ -6,9 +6,9 @@ from pathlib import Path
 import bench.data
 from bench import caches, cost, record, weights
 from bench.data.windows import Dataset, naive_loss
+from bench.display.progress import Display
 from bench.launch import Prepared
 from bench.plan import Contest
-from bench.progress import Display
 from bench.workload import Workload
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench import caches, image
+from bench.compare.differences import image_id, table
 from bench.data.files import fingerprint
 from bench.data.windows import DataFile
-from bench.differences import image_id, table
 from bench.plan import Options
 from bench.record import Run
 from bench.report.folder import Folder

@@ -13,8 +13,8 @@ from rich.console import Console
 import bench.data
 from bench import caches, means, plan, recipe, record
 from bench.compare import compare
+from bench.compare.differences import image_id
 from bench.data.files import fingerprint
-from bench.differences import image_id
 from bench.errors import BenchError, UsageError
 from bench.interrupt import INTERRUPTED
 from bench.plan import Options

@@ -28,12 +28,12 @@ from bench import (
     runfolder,
     schedule,
 )
+from bench.display.progress import Display
 from bench.estimate import Estimator
 from bench.execution import Execution, Setting
 from bench.interrupt import INTERRUPTED
 from bench.plan import Contest, Options
 from bench.profiles import Profile
-from bench.progress import Display
 from bench.record import Cell, Run
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)

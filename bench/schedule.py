@@ -6,8 +6,9 @@ import shutil
 import time
 from pathlib import Path
 
-from bench import announce, derived, environment, gate, launch, plan, record, runfolder
+from bench import derived, environment, gate, launch, plan, record, runfolder
 from bench.derived import STRIKES
+from bench.display import announce
 from bench.execution import Execution
 from bench.gate import Check
 from bench.interpreters import interpreter

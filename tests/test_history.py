@@ -8,7 +8,7 @@ import pytest
 from make_history import MACHINE, make_history
 
 from bench import history
-from bench.differences import comparable, differences
+from bench.compare.differences import comparable, differences
 from bench.history import Entry
 from bench.record import Run
 from bench.report.folder import load

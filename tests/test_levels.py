@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bench.levels import Trend, trend
+from bench.history.levels import Trend, trend
 
 MARGIN = 0.02
 BLOCKS, SCATTER = 6, 0.01

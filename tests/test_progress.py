@@ -13,10 +13,10 @@ from read_screen import SETTINGS, Screen
 from rich.cells import cell_len
 from rich.console import Console
 
-from bench import live
+from bench.display import live
+from bench.display.live import Left, Now
+from bench.display.progress import Display
 from bench.interrupt import interruptible
-from bench.live import Left, Now
-from bench.progress import Display
 from bench.record import Cell, PlannedCell
 
 HOSTILE = "it broke\x1b[31m\x1b[2J\r\n[bold]:boom: caf\udce9 \u202eltr \x9b1A"

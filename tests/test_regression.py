@@ -8,13 +8,13 @@ import pytest
 from make_history import slowed
 from make_run import edit, make_run
 
-from bench import compare, regression
+from bench import compare
 from bench.cli import main
-from bench.compare import Lost, Shift
+from bench.compare import Lost, Shift, regression
+from bench.compare.regression import Regressions
 from bench.effects import Effect
 from bench.errors import UsageError
 from bench.record import Run
-from bench.regression import Regressions
 from bench.report import comparison
 from bench.report.folder import load
 

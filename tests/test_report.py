@@ -36,6 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_report_tells_its_story_in_a_fixed_order(whole: Path) -> None:
     assert headings((whole / "report.md").read_text()) == [
         "# Run whole",
+        "## Verdict",
         "## In words",
         "## Read this first",
         *(

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from bench import record
+from bench import record, wording
 from bench.report import build, curves, dots, figures, frames, strip, style, verdicts
 from bench.report.contest import Contest
 from bench.report.folder import load
@@ -112,7 +112,7 @@ def test_every_ratio_in_a_figure_has_its_interval_and_its_blocks(genuine: Made) 
     for function, phase, count in ((dots.throughput, "train_step", "3"), (dots.epoch_time, "epoch", "2")):
         texts = [entry.get_text() for entry in draw(function, genuine).axes[0].texts]
         for comparison in verdicts.beside_fastest(genuine[1], phase).values():
-            place = texts.index(verdicts.ratio(comparison.effect))
+            place = texts.index(wording.ratio(comparison.effect))
             assert "[" in texts[place]
             assert texts[place + 1] == count
 

@@ -2,8 +2,9 @@ import pytest
 from markdown_it import MarkdownIt
 from read_report import parse
 
-from bench.report.markdown import code, fence, number, table, text
+from bench.report.markdown import code, fence, table, text
 from bench.report.parity_table import family
+from bench.wording import number
 
 
 def test_numbers_keep_three_digits_and_have_no_exponent_where_people_read_them() -> None:

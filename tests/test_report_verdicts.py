@@ -6,7 +6,7 @@ import pytest
 from make_run import edit, make_run
 from read_report import notices, section, tables
 
-from bench import derived, effects, record, stats
+from bench import derived, effects, record, stats, wording
 from bench.report import build, frames, verdicts
 from bench.report.contest import Contest
 from bench.report.folder import load
@@ -72,7 +72,7 @@ def test_the_noise_of_the_machine_is_said_in_words(run: Path) -> None:
     contest = made(run)
     effect = effects.effect(*(contest.figures("train_step")[name] for name in ("torch-eager", "torch-eager (a2)")))
     assert effect is not None
-    said = f"Noise of this machine: torch-eager against itself {verdicts.ratio(effect)}, 4 blocks, "
+    said = f"Noise of this machine: torch-eager against itself {wording.ratio(effect)}, 4 blocks, "
     assert said + effects.verdict(effect, 0.02) in report(run)
 
 

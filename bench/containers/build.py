@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import bench
 from bench import environment
 from bench.containers.engine import Engine, answered, connected, explanation, one_line
+from bench.display.live import duration
 from bench.errors import BenchError, MachineError, UsageError
-from bench.progress import duration
 
 ROOT = Path(bench.__file__).resolve().parent.parent
 DOCKERFILE = "docker/Dockerfile"

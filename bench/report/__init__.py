@@ -13,10 +13,12 @@ from bench.report.appendix import appendix
 from bench.report.contest import Contest
 from bench.report.figures import Drawing
 from bench.report.folder import Folder, load
-from bench.report.markdown import number, short, text
+from bench.report.headline import alike, epoch, headline
+from bench.report.markdown import short, text
 from bench.report.notices import notices
 from bench.report.sections import section
 from bench.report.trust import trust
+from bench.wording import number
 
 
 def build(run_folder: Path) -> list[Path]:
@@ -50,9 +52,15 @@ def _facts(folder: Folder) -> str:
 
 
 def _verdict(folder: Folder, contests: list[Contest]) -> list[str]:
-    """In words; the page has it in its cards."""
-    found = ["## In words", *map(answer, contests), *_legend(folder, contests)]
-    return found if contests else [*found, "The run has no workload."]
+    """At a glance and in words; the page has cards for it."""
+    if not contests:
+        return ["The run has no workload."]
+    lines = [
+        " ".join(filter(None, (f"- {short(contest.workload)} on {short(contest.device)}:", headline(contest),
+                               epoch(contest), f"{alike(contest, folder.parities).text}.")))
+        for contest in contests
+    ]  # fmt: skip
+    return ["## Verdict", "\n".join(lines), "## In words", *map(answer, contests), *_legend(folder, contests)]
 
 
 def _legend(folder: Folder, contests: list[Contest]) -> list[str]:

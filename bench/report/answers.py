@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from bench import wording
 from bench.report import verdicts
 from bench.report.contest import ArmSummary, Contest
-from bench.report.markdown import number, short, text
+from bench.report.markdown import short, text
 from bench.report.verdicts import Comparison
 from bench.stats import Spread
+from bench.wording import number
 
 
 def answer(contest: Contest) -> str:
@@ -41,7 +43,7 @@ def _of_fastest(found: Sequence[Comparison]) -> list[Comparison]:
 
 def _sentence(each: Comparison) -> str:
     a, b, effect = short(each.a.arm), short(each.b.arm), each.effect
-    ratio, sure = verdicts.ratio(effect).split(" ", 1)
+    ratio, sure = wording.ratio(effect).split(" ", 1)
     sure = f"{sure}, {verdicts.blocks(effect.blocks)}"
     if each.verdict in ("FASTER", "SLOWER"):
         return f"{a} is {each.verdict} than {b}: takes {ratio} of its time {sure}"
@@ -68,7 +70,7 @@ def _epochs(contest: Contest) -> list[str]:
     assert best is not None
     others = [
         f"{each.verdict} {'as' if each.verdict == 'SAME' else 'than' if each.verdict == 'FASTER' else 'against'} "
-        f"{short(each.b.arm)} {verdicts.ratio(each.effect)}"
+        f"{short(each.b.arm)} {wording.ratio(each.effect)}"
         for each in found
     ]
     count = {verdicts.blocks(each.effect.blocks) for each in found}

@@ -7,8 +7,9 @@ from typing import Any
 from bench.record import ABSENT
 from bench.report.contamination import disturbances
 from bench.report.folder import Folder
-from bench.report.markdown import code, fence, number, short, table, text
+from bench.report.markdown import code, fence, short, table, text
 from bench.report.settings import settings
+from bench.wording import number
 
 TAIL_LINES = 15
 

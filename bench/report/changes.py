@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from bench.differences import differences
+from bench import wording
+from bench.compare.differences import differences
 from bench.history import Machine, Series
-from bench.levels import Change
+from bench.history.levels import Change
 from bench.record import Run
-from bench.report import verdicts
-from bench.report.markdown import number, short, table, text
+from bench.report.markdown import short, table, text
 from bench.report.trends import title
+from bench.wording import number
 
 CUT = 20
 """Characters of a value that differs; `bench compare` has all."""
@@ -47,7 +48,7 @@ def changes(machines: Sequence[Machine]) -> list[str]:
 
 def _change(series: Series, change: Change) -> list[str]:
     runs = (series.entries[place].run for place in (change.first, change.second))
-    return [verdicts.ratio(change.ratio), *map(_id, runs), number(change.before_s * 1e3), number(change.after_s * 1e3)]
+    return [wording.ratio(change.ratio), *map(_id, runs), number(change.before_s * 1e3), number(change.after_s * 1e3)]
 
 
 def _cause(series: Series, changes: Sequence[Change]) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from bench.report.folder import Folder
-from bench.report.markdown import number, short, table
+from bench.report.markdown import short, table
+from bench.wording import number
 
 PROCESSOR = {"frequency_hz": ("frequency of the processor", "processor GHz", 1e-9)}
 GPU = {

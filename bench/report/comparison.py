@@ -3,13 +3,15 @@
 import math
 from collections.abc import Sequence
 
+from bench import wording
 from bench.compare import EPOCH, Comparison, Lost, Pair, Shift
-from bench.differences import Difference
+from bench.compare.differences import Difference
+from bench.compare.gaps import Gap
+from bench.compare.regression import Regressions
 from bench.effects import Effect
-from bench.gaps import Gap
-from bench.regression import Regressions
 from bench.report import verdicts
-from bench.report.markdown import number, short, table, text, visible
+from bench.report.markdown import short, table, text, visible
+from bench.wording import number
 
 OVERLAP = {True: "overlap", False: "do not overlap", None: "nothing to compare"}
 
@@ -86,7 +88,7 @@ def _named(times: Sequence[Shift] | Sequence[Lost]) -> str:
     """The arms of each workload's times, with the ratios where there are some."""
     groups: dict[str, list[str]] = {}
     for each in times:
-        ratio = f" {verdicts.ratio(each.ratio)}" if isinstance(each, Shift) else ""
+        ratio = f" {wording.ratio(each.ratio)}" if isinstance(each, Shift) else ""
         groups.setdefault(f"{_kind(each)} on {short(each.workload)}", []).append(short(each.contestant) + ratio)
     return "; ".join(f"{what} of {', '.join(arms)}" for what, arms in groups.items())
 
@@ -127,7 +129,7 @@ def _shifts(shifts: Sequence[Shift]) -> str:
     what = _kind(shifts[0]) + (" in epochs" if phase == "converge" else "")
     unit, factor = ("s", 1.0) if phase == EPOCH else ("ms", 1e3)
     rows = [
-        [short(each.contestant), _time(each.a, factor), _time(each.b, factor), verdicts.ratio(each.ratio), each.verdict]
+        [short(each.contestant), _time(each.a, factor), _time(each.b, factor), wording.ratio(each.ratio), each.verdict]
         for each in shifts
     ]
     return table(["arm", f"{what} in A, {unit}", f"{what} in B, {unit}", "time B / A", "B is"], rows)
@@ -148,7 +150,7 @@ def _pairs(pairs: Sequence[Pair]) -> str:
 
 
 def _ratio(effect: Effect | None) -> str:
-    return "-" if effect is None else f"{verdicts.ratio(effect)}, {verdicts.blocks(effect.blocks)}"
+    return "-" if effect is None else f"{wording.ratio(effect)}, {verdicts.blocks(effect.blocks)}"
 
 
 def _gaps(gaps: Sequence[Gap]) -> str:

@@ -16,11 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from bench import wording
 from bench.report import verdicts
 from bench.report.contest import Contest, by_block
-from bench.report.markdown import number
 from bench.report.style import GREY, WIDTH_IN, Look, heading, label, marks
 from bench.stats import Spread, median
+from bench.wording import number
 
 
 def throughput(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
@@ -114,7 +115,7 @@ def _dots(
             blocks = by_block(contest.rounds, arm, phase, column)
             _row(axes, place, looks[arm], measured[arm], [median(values) for values in blocks.values()])
             effect = beside[arm].effect if arm in beside else None
-            ratio, common = (verdicts.ratio(effect), effect.blocks) if effect else ("fastest", measured[arm].blocks)
+            ratio, common = (wording.ratio(effect), effect.blocks) if effect else ("fastest", measured[arm].blocks)
             _beside(axes, place, number(measured[arm].median), ratio, common)
         else:
             why = next(entry.unmeasured for entry in contest.arms if entry.arm == arm) or "not measured in this phase"

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from bench import compare, effects
-from bench.differences import gpu_names, shown
+from bench.compare.differences import gpu_names, shown
 from bench.history import Entry, Machine, Series
-from bench.levels import Point, Trend
+from bench.history.levels import Point, Trend
 from bench.record import Run
 from bench.report.changes import changes
-from bench.report.markdown import number, short, table, text
+from bench.report.markdown import short, table, text
 from bench.report.shelf import LeftOut, Listed
 from bench.report.trends import commit, title
+from bench.wording import number
 
 Paths = Mapping[tuple[int, int], str]
 """Numbers of machine and series, both from 0 → path of the figure."""

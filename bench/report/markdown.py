@@ -4,7 +4,6 @@ Everything that was not written in this package (names, reasons, paths, versions
 `fence`; figures go through `number`.
 """
 
-import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -59,18 +58,6 @@ def fence(content: str, lines: int | None = None) -> str:
     ticks = max((len(run) for run in re.findall("`+", "\n".join(kept))), default=0)
     mark = "`" * max(3, ticks + 1)
     return "\n".join([mark + "text", *kept, mark])
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """`digits` significant digits with thousands set apart and no exponent; a dash for None."""
-    if value is None:
-        return "-"
-    if not math.isfinite(value):
-        return str(value)
-    magnitude = math.floor(math.log10(abs(value))) if value else 0
-    if magnitude < -4:
-        return f"{value:.{digits - 1}e}"
-    return f"{value:,.{max(0, digits - 1 - magnitude)}f}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

@@ -8,7 +8,8 @@ from bench import derived, record, stats
 from bench.report import contamination, ledger
 from bench.report.contest import Contest
 from bench.report.folder import Folder
-from bench.report.markdown import code, number, short, text
+from bench.report.markdown import code, short, text
+from bench.wording import number
 
 SHOWN = 8
 """Reasons of one kind at the top of a report; the section on cells and the CSV file have all."""

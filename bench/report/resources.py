@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from bench import derived, record, stats
 from bench.cause import Evidence, cause
 from bench.report.contest import ArmSummary, Contest
-from bench.report.markdown import number, short, table, text
+from bench.report.markdown import short, table, text
+from bench.wording import number
 
 MIB = 2**20
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from bench import effects
+from bench import effects, wording
 from bench.record import Parity, Workload
 from bench.report import curves, published, verdicts
 from bench.report.contest import ArmSummary, Contest
 from bench.report.figures import Drawing
 from bench.report.ledger import where_the_time_goes
-from bench.report.markdown import number, short, table, text
+from bench.report.markdown import short, table, text
 from bench.report.parity_table import parity_table
 from bench.report.resources import resources
 from bench.stats import Spread
+from bench.wording import number
 
 
 def section(contest: Contest, drawings: Mapping[str, Drawing], parities: Sequence[Parity]) -> list[str]:
@@ -48,7 +49,7 @@ def section(contest: Contest, drawings: Mapping[str, Drawing], parities: Sequenc
 
 def title(contest: Contest) -> str:
     """What the section is called, as Markdown."""
-    return f"{short(contest.workload)} on {short(contest.device)}: {text(contest.spec.title)}"
+    return f"{short(contest.workload)} on {short(contest.device)}: {short(contest.spec.title)}"
 
 
 def _titled(title: str, blocks: list[str]) -> list[str]:
@@ -100,7 +101,7 @@ def _beside(comparison: verdicts.Comparison | None, own: Spread) -> str:
     if comparison is None:
         return "fastest"
     effect = comparison.effect
-    return verdicts.ratio(effect) + (f", {verdicts.blocks(effect.blocks)}" if effect.blocks != own.blocks else "")
+    return wording.ratio(effect) + (f", {verdicts.blocks(effect.blocks)}" if effect.blocks != own.blocks else "")
 
 
 def _verdicts(contest: Contest, phase: str) -> list[str]:
@@ -149,7 +150,7 @@ def _passes(contest: Contest) -> list[str]:
 def _loop_cost(contest: Contest, arm: ArmSummary) -> str:
     epochs, steps = contest.figures(contest.epoch_phase), contest.figures("train_step")
     effect = effects.effect(epochs.get(arm.contestant, {}), steps.get(arm.contestant, {}))
-    return verdicts.ratio(effect) if effect else "-"
+    return wording.ratio(effect) if effect else "-"
 
 
 def _learning(contest: Contest) -> list[str]:

@@ -10,6 +10,11 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from bench.report.contest import ArmSummary, Contest, block_numbers
 from bench.report.style import FAINT, GREY, WIDTH_IN, Look, heading, label, marks
 
+MOST_MARKS = 2_000
+"""Of one row as shapes; more are drawn as an image in it, `DPI` dots an inch, or no browser would open it."""
+MOST_BLOCKS = 100
+"""That are set apart by a line."""
+DPI = 200
 COLUMNS = ["arm", "label", "block", "round", "warmup", "tainted", "counted"]
 
 
@@ -45,7 +50,7 @@ def rounds(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
     blocks = block_numbers(steps)
     above, below, row = 0.72, 0.5, 0.78
     height = above + below + row * len(entries)
-    figure = Figure(figsize=(WIDTH_IN, height))
+    figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI)
     grid = figure.add_gridspec(
         len(entries), 1, left=0.25, right=0.985, bottom=below / height, top=1 - above / height, hspace=0.35
     )
@@ -69,20 +74,21 @@ def _row(axes: Axes, arm: ArmSummary, rows: pd.DataFrame, look: Look, blocks: li
     counted = step_ms[rows["counted"] == 1]
     margin = max(0.15 * (counted.max() - counted.min()), 0.01 * counted.max())
     edge = counted.max() + margin
-    for place, block in enumerate(blocks):
-        mine = rows[rows["block"] == block]
-        x = place + 0.04 + 0.92 * (mine["round"] - 0.5) / max(1, len(mine))
-        warmup, tainted = mine["warmup"] == 1, mine["tainted"] == 1
-        for hollow in (True, False):
-            chosen = mine.index[(warmup == hollow) & ~tainted]
-            marks(axes, x[chosen], step_ms[chosen], look, size=4, hollow=hollow, edge=0.9 if hollow else 0, zorder=3)
-        crossed = mine.index[tainted]
-        marks(axes, x[crossed], step_ms[crossed], look, marker="x", size=4, edge=0.9, zorder=3)
-        beyond = x[step_ms[mine.index] > edge]  # drawn where it belongs, off the axis, and marked on its edge
-        marks(axes, beyond, [edge] * len(beyond), look, marker=6, size=5, hollow=True, edge=0.9, clip=False, zorder=4)
+    number_of = rows.groupby("block")["round"].transform("size")
+    x = rows["block"].map({block: place for place, block in enumerate(blocks)}).astype(float)
+    x = x + 0.04 + 0.92 * (rows["round"].astype(float) - 0.5) / number_of
+    warmup, tainted = rows["warmup"] == 1, rows["tainted"] == 1
+    for hollow in (True, False):
+        chosen = (warmup == hollow) & ~tainted
+        marks(axes, x[chosen], step_ms[chosen], look, size=4, hollow=hollow, edge=0.9 if hollow else 0, zorder=3)
+    marks(axes, x[tainted], step_ms[tainted], look, marker="x", size=4, edge=0.9, zorder=3)
+    beyond = x[step_ms > edge]  # drawn where it belongs, off the axis, and marked on its edge
+    marks(axes, beyond, [edge] * len(beyond), look, marker=6, size=5, hollow=True, edge=0.9, clip=False, zorder=4)
+    if len(rows) > MOST_MARKS:
+        axes.set_rasterization_zorder(3.5)
     if arm.step_s:
         axes.axhline(arm.step_s.median * 1e3, color=GREY, linewidth=0.8, zorder=1)
-    for number in range(1, len(blocks)):
+    for number in range(1, len(blocks)) if len(blocks) <= MOST_BLOCKS else ():
         axes.axvline(number, color=FAINT, linewidth=0.8, zorder=0)
     axes.set_xlim(0, len(blocks))
     axes.set_ylim(step_ms.min() - margin, edge)

@@ -2,7 +2,7 @@
 
 The data behind the figure: a row per arm and run in which it has a step time; `low_s` and `high_s` are the ends of the
 interval within the run (empty: one block), `level_s` the level that held then, `state` what the run is to the runs
-before it (`bench.levels`). Times are in seconds.
+before it (`bench.history.levels`). Times are in seconds.
 """
 
 import math
@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from bench.differences import table
+from bench import wording
+from bench.compare.differences import table
 from bench.history import Series
-from bench.levels import Point, Trend
+from bench.history.levels import Point, Trend
 from bench.record import Run
-from bench.report import verdicts
 from bench.report.markdown import visible
 from bench.report.style import FAINT, WIDTH_IN, Look, label, marks
 
@@ -129,7 +129,7 @@ def _row(axes: Axes, trend: Trend, look: Look, span: float, runs: int) -> None:
     for change in trend.changes:
         x_change = change.first - 0.5
         axes.axvline(x_change, color=CHANGE, linewidth=1, linestyle=(0, (3, 2)), zorder=2)
-        ratio = f"\N{MULTIPLICATION SIGN} {verdicts.ratio(change.ratio).partition(' ')[0]}"
+        ratio = f"\N{MULTIPLICATION SIGN} {wording.ratio(change.ratio).partition(' ')[0]}"
         right = x_change < 0.85 * runs
         x_text, side = (x_change + 0.006 * runs, "left") if right else (x_change - 0.006 * runs, "right")
         axes.text(

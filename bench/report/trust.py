@@ -1,14 +1,17 @@
 """How far a run can be trusted, in a few words at the top of a report; the notices below have the details."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench import derived
+from bench import derived, wording
+from bench.effects import Effect
 from bench.report import verdicts
 from bench.report.contest import Contest
 from bench.report.folder import Folder
-from bench.report.markdown import number, visible
+from bench.report.markdown import visible
+from bench.wording import number
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def _parity(folder: Folder) -> list[Word]:
 def _cells(folder: Folder) -> list[Word]:
     planned = len(folder.run.plan)
     ok = sum(cell.status == "ok" for cell in folder.everything)
-    found = [Word(f"{ok} of {planned} cells measured", "good" if ok == planned else "bad")]
+    found = [Word(f"{ok} of {planned} cells measured", "good" if 0 < ok == planned else "bad")]
     failed = sum(cell.status == "failed" for cell in folder.everything)
     found += [Word(f"{failed} failed", "bad")] if failed else []
     return found + ([Word("not finished", "bad")] if folder.run.finished is None else [])
@@ -69,11 +72,22 @@ def _disturbed(folder: Folder) -> list[Word]:
 
 
 def _noise(contests: Sequence[Contest]) -> list[Word]:
-    found = []
-    for contest in contests:
-        control = verdicts.control(contest, "train_step" if contest.ranked else contest.epoch_phase)
-        if control is not None:
-            where = f" ({visible(contest.workload)})" if len(contests) > 1 else ""
-            fine = control.effect.low <= 1 <= control.effect.high
-            found.append(Word(f"noise{where}: {verdicts.ratio(control.effect)}", "plain" if fine else "bad"))
-    return found or [Word("no A/A control", "bad")]
+    """Of the A/A control the worst: one that differs from itself, else the one with the widest interval."""
+    found = [
+        (contest, control.effect)
+        for contest in contests
+        if (control := verdicts.control(contest, "train_step" if contest.ranked else contest.epoch_phase))
+    ]
+    if not found:
+        return [Word("no A/A control", "bad")]
+    contest, worst = max(
+        found, key=lambda pair: (not _holds_one(pair[1]), pair[1].high / pair[1].low if pair[1].low else math.inf)
+    )
+    where = f" ({visible(contest.workload)}, the worst of {len(found)})" if len(found) > 1 else ""
+    return [
+        Word(f"noise, an arm against itself: {wording.ratio(worst)}{where}", "plain" if _holds_one(worst) else "bad")
+    ]
+
+
+def _holds_one(effect: Effect) -> bool:
+    return effect.low <= 1 <= effect.high

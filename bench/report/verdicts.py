@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bench import effects, record
+from bench import effects, record, wording
 from bench.effects import Effect, Verdict
 from bench.report.contest import ArmSummary, Contest
-from bench.report.markdown import number, short, table, text
+from bench.report.markdown import short, table, text
+from bench.wording import number
 
 Figures = Mapping[str, Mapping[int, float]]
 """Contestant → block → step time."""
@@ -61,26 +62,6 @@ def beside_fastest(contest: Contest, phase: str) -> dict[str, Comparison]:
     return {name: comparison for name, comparison in found if comparison}
 
 
-def ratio(effect: Effect) -> str:
-    """`1.26 [1.24, 1.28]`, with digits as the interval deserves them."""
-    return f"{_figure(effect.ratio, effect)} {interval(effect)}"
-
-
-def interval(effect: Effect) -> str:
-    """`[1.24, 1.28]`; in words where so few blocks give none."""
-    if math.isinf(effect.high):
-        return "(no interval)"
-    return f"[{_figure(effect.low, effect)}, {_figure(effect.high, effect)}]"
-
-
-def _figure(value: float, effect: Effect) -> str:
-    half = (effect.high - effect.low) / 2
-    decimals = 4 if half < 0.0015 else 3 if half < 0.03 else 2
-    while decimals < 4 and any(end != 1 and round(end, decimals) == 1 for end in (effect.low, effect.high)):
-        decimals += 1  # on which side of 1 it ends is the verdict
-    return f"{value:.{decimals}f}" if value >= 0.01 else number(value, 2)
-
-
 def blocks(count: int) -> str:
     """`1 block`, `6 blocks`."""
     return f"{count} block" + ("" if count == 1 else "s")
@@ -116,8 +97,8 @@ def verdict_table(contest: Contest, phase: str) -> str | None:
             short(each.a.arm),
             f"itself ({each.b.label})" if each.is_control else short(each.b.arm),
             each.verdict,
-            _figure(each.effect.ratio, each.effect),
-            interval(each.effect),
+            wording.figure(each.effect.ratio, each.effect),
+            wording.interval(each.effect),
             str(each.effect.blocks),
             detectable(each.effect),
         ]
@@ -134,7 +115,7 @@ def noise_line(contest: Contest, phase: str) -> str | None:
         return None
     effect = found.effect
     return (
-        f"Noise of this machine: {short(found.a.arm)} against itself {ratio(effect)}, {blocks(effect.blocks)}, "
+        f"Noise of this machine: {short(found.a.arm)} against itself {wording.ratio(effect)}, {blocks(effect.blocks)}, "
         f"{found.verdict}."
     )
 

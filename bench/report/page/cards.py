@@ -4,14 +4,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bench import wording
 from bench.record import Parity
 from bench.report import verdicts
 from bench.report.answers import answer, learning
 from bench.report.contest import ArmSummary, Contest
-from bench.report.markdown import number, visible
-from bench.report.page.headline import alike, epoch, headline
+from bench.report.headline import alike, epoch, headline
+from bench.report.markdown import visible
 from bench.report.style import Look
 from bench.report.trust import Word
+from bench.wording import number
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _bar(
         return Bar(visible(arm.arm), look.colour, time, words, "", "", width, None, None)
     effect = comparison.effect
     known = math.isfinite(effect.high)
-    ratio, interval = verdicts.ratio(effect).split(" ", 1)
+    ratio, interval = wording.ratio(effect).split(" ", 1)
     return Bar(
         arm=visible(arm.arm),
         colour=look.colour,

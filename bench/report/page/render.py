@@ -17,6 +17,8 @@ from markdown_it.utils import OptionsDict
 
 from bench.report.figures import Drawing
 
+LARGEST_CSV = 256 * 1024
+"""Bytes of a figure's data that still come with the page; what is longer stays beside it and is named."""
 FIGURES = "text-align:right"
 """What markdown-it makes of a column that Markdown sets right."""
 
@@ -66,11 +68,13 @@ class _Renderer(RendererHTML):
     def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Any) -> str:
         token = tokens[idx]
         drawing: Drawing = env["drawings"][str(token.attrs["src"])]
-        alt = escape(_words(token))
+        alt, name = escape(_words(token)), escape(drawing.csv_path.rpartition("/")[2])
+        behind = f"its data: <code>{escape(drawing.csv_path)}</code>"
+        if len(drawing.csv) <= LARGEST_CSV:
+            behind = f'<a download="{name}" href="{_data("text/csv", drawing.csv)}">its data as CSV</a>'
         return (
             f'<figure tabindex="0"><img alt="{alt}" src="{_data("image/svg+xml", drawing.svg)}">'
-            f'<figcaption>{alt} (<a download="{escape(drawing.csv_path.rpartition("/")[2])}" '
-            f'href="{_data("text/csv", drawing.csv)}">its data as CSV</a>)</figcaption></figure>\n'
+            f"<figcaption>{alt} ({behind})</figcaption></figure>\n"
         )
 
     def table_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Any) -> str:
@@ -85,7 +89,8 @@ class _Renderer(RendererHTML):
         return f'<th scope="col"{_class(tokens[idx])}>'
 
     def td_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Any) -> str:
-        return '<th scope="row">' if _names_row(tokens, idx) else f"<td{_class(tokens[idx])}>"
+        tag = 'th scope="row"' if _names_row(tokens, idx) else "td"
+        return f"<{tag}{_class(tokens[idx])}>"
 
     def td_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Any) -> str:
         return "</th>\n" if _names_row(tokens, idx - 2) else "</td>\n"

@@ -1,7 +1,7 @@
 // Makes the page's tables sortable, and the long ones filterable. Without it they are read as they are.
 "use strict";
 
-const LONG = 8; // rows from which on a table gets a filter
+const LONG = 16; // rows from which on a table gets a filter
 const NUMBER = /-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?/; // the first of "1.31 [1.27, 1.36]", "3,200", "2 to 12", "1.0e-10 / 1e-09"
 const WORDS = { fastest: 1, equal: 0 }; // what some columns of figures say instead
 

@@ -1,7 +1,7 @@
 """Many runs in the order of time: which of them may stand in one series, and the trend of every arm in it.
 
-What may be compared is decided as `bench compare` decides it, in `bench.differences`; what a trend is, in
-`bench.levels`. Nothing is read or written here.
+What may be compared is decided as `bench compare` decides it, in `bench.compare.differences`; what a trend is, in
+`bench.history.levels`. Nothing is read or written here.
 """
 
 from collections import Counter
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from bench import compare
 from bench.compare import Figures
-from bench.differences import comparable, same_machine
-from bench.levels import Trend, trend
+from bench.compare.differences import comparable, same_machine
+from bench.history.levels import Trend, trend
 from bench.record import Cell, Run
 
 
@@ -41,7 +41,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Machine:
-    """Hardware that `bench.differences` does not tell apart, and everything measured on it."""
+    """Hardware that `bench.compare.differences` does not tell apart, and everything measured on it."""
 
     entries: tuple[Entry, ...]
     series: tuple[Series, ...]

@@ -10,13 +10,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from bench.display.live import Left, Now
+from bench.display.screen import Screen
+from bench.display.standings import Standings
+from bench.display.verdict_table import verdict_table
 from bench.errors import tell
-from bench.live import Left, Now
-from bench.live import duration as duration  # `bench plan` says it in the same words
 from bench.record import Cell, Parity, PlannedCell, Run
-from bench.screen import Screen
-from bench.standings import Standings
-from bench.verdict_table import verdict_table
 
 STYLES = {"ok": "green", "failed": "red", "hole": "yellow"}
 REDRAWN_PER_S = 1.0

@@ -1,7 +1,8 @@
-"""What a card says before its bars: who is fastest and by how much, and whether all of them learn the same."""
+"""The verdict on a contest at a glance: who is fastest and by how much, and whether all of them learn the same."""
 
 from collections.abc import Sequence
 
+from bench import wording
 from bench.record import Parity
 from bench.report import verdicts
 from bench.report.contest import Contest
@@ -36,7 +37,7 @@ def _first(level: Sequence[str], same: bool, others: bool) -> str:
         return f"{_listed(names, 'and')} are fastest and take the SAME time."
     if len(names) == 2 or (others and len(names) == 3):
         return f"{_listed(names, 'or')} is fastest: UNRESOLVED."
-    return f"Which of the {'first ' if others else ''}{len(names)} arms is fastest: UNRESOLVED."
+    return f"Which of {len(names)} arms is fastest: UNRESOLVED."
 
 
 def _last(beside: dict[str, Comparison], slower: Sequence[str]) -> str:
@@ -57,7 +58,7 @@ def epoch(contest: Contest) -> str:
 
 
 def _times(comparison: Comparison) -> str:
-    ratio, interval = verdicts.ratio(comparison.effect).split(" ", 1)
+    ratio, interval = wording.ratio(comparison.effect).split(" ", 1)
     return f"{ratio} times as long {interval.replace(' ', NBSP)}"
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from bench import effects, runfolder
+from bench.display.live import Left
 from bench.execution import Execution
-from bench.live import Left
 from bench.record import PlannedCell
 
 

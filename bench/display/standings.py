@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench import derived, effects, record, stats
+from bench import derived, effects, record, stats, wording
 from bench.effects import Effect, Verdict
 from bench.record import Cell
 
@@ -74,7 +74,7 @@ class Standings:
 
     def figure(self, workload: str, time_s: float) -> str:
         """A figure in its unit."""
-        return _digits(time_s if workload in self._by_epoch else time_s * 1e3)
+        return wording.number(time_s if workload in self._by_epoch else time_s * 1e3)
 
     def places(self, workload: str) -> list[Place]:
         """Arms by their figures, those without one behind them, the A/A control at the end."""
@@ -97,7 +97,7 @@ class Standings:
             if place.time_s and not parts:
                 parts.append(f"{place.arm} {self.time(workload, place.time_s)}")
             elif place.effect and not place.label:
-                parts.append(f"{place.arm} {TIMES}{ratio(place.effect)}")
+                parts.append(f"{place.arm} {TIMES}{wording.ratio(place.effect)}")
         return parts
 
     def answer(self, workload: str, margin: float) -> str:
@@ -116,7 +116,7 @@ class Standings:
             words = [_first([place for place in places if place not in slower], margin), *_last(slower)]
         for place in every:
             if place.label and place.effect and place.verdict(margin) in ("FASTER", "SLOWER"):
-                words.append(f"the A/A control differs from its own arm, {ratio(place.effect)}")
+                words.append(f"the A/A control differs from its own arm, {wording.ratio(place.effect)}")
         return "; ".join(words)
 
 
@@ -142,30 +142,6 @@ def _last(slower: Sequence[Place]) -> list[str]:
     if not known:
         return []
     _, furthest, effect = max(known, key=lambda entry: entry[0])
-    value, sure = ratio(effect).split(" ", 1)
+    value, sure = wording.ratio(effect).split(" ", 1)
     who = furthest.arm if len(known) == 1 else f"the slowest, {furthest.arm},"
     return [f"{who} takes {value} times as long {sure}"]
-
-
-def ratio(effect: Effect) -> str:
-    """`1.26 [1.24, 1.28]`, with digits as the interval deserves them; in words where one block gives none."""
-    if math.isinf(effect.high):
-        return f"{_figure(effect.ratio, 2)} (no interval)"
-    half = (effect.high - effect.low) / 2
-    decimals = 4 if half < 0.0015 else 3 if half < 0.03 else 2
-    while decimals < 4 and any(end != 1 and round(end, decimals) == 1 for end in (effect.low, effect.high)):
-        decimals += 1  # on which side of 1 it ends is the verdict
-    value, low, high = (_figure(value, decimals) for value in (effect.ratio, effect.low, effect.high))
-    return f"{value} [{low}, {high}]"
-
-
-def _figure(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if value >= 0.01 else _digits(value, 2)
-
-
-def _digits(value: float, digits: int = 3) -> str:
-    """So many significant digits, with thousands set apart."""
-    magnitude = math.floor(math.log10(value)) if value > 0 else 0
-    if magnitude < -4:
-        return f"{value:.{digits - 1}e}"
-    return f"{value:,.{max(0, digits - 1 - magnitude)}f}"

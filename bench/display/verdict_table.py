@@ -8,9 +8,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from bench.display.screen import ENDLESS, Screen
+from bench.display.standings import Place, Standings
 from bench.record import Run
-from bench.screen import ENDLESS, Screen
-from bench.standings import Place, Standings, ratio
+from bench.wording import ratio
 
 LEGEND = "ratio: to the fastest arm's time (A/A control: its own arm's), 95 % interval"
 Places = Mapping[str, Sequence[Place]]

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import derived, effects, stats
-from bench.differences import Difference, differences
+from bench.compare.differences import Difference, differences
+from bench.compare.gaps import Gap, gaps
 from bench.effects import Effect, Verdict
-from bench.gaps import Gap, gaps
 from bench.record import CEILING, CONTROL, Cell, Run, contestant
 
 Figures = dict[tuple[str, str], dict[int, float]]
