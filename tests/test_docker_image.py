@@ -148,6 +148,7 @@ def test_every_arm_runs_for_a_stranger_in_a_read_only_container_of_one_core_and_
     assert stored.environment["git"]["commit"] in report
 
 
+@pytest.mark.proof  # ten minutes, as whoever types it waits
 def test_the_readmes_run_command_measures_every_arm_and_its_files_belong_to_who_ran_it(built, home_of_user):
     (home_of_user / "results").mkdir()
     who = {}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench import derived, wording
-from bench.effects import Effect
 from bench.report import verdicts
 from bench.report.contest import Contest
 from bench.report.folder import Folder
 from bench.report.markdown import visible
+from bench.report.verdicts import Comparison
 from bench.wording import number
 
 
@@ -74,20 +74,25 @@ def _disturbed(folder: Folder) -> list[Word]:
 def _noise(contests: Sequence[Contest]) -> list[Word]:
     """Of the A/A control the worst: one that differs from itself, else the one with the widest interval."""
     found = [
-        (contest, control.effect)
+        (contest, control)
         for contest in contests
         if (control := verdicts.control(contest, "train_step" if contest.ranked else contest.epoch_phase))
     ]
     if not found:
         return [Word("no A/A control", "bad")]
-    contest, worst = max(
-        found, key=lambda pair: (not _holds_one(pair[1]), pair[1].high / pair[1].low if pair[1].low else math.inf)
-    )
+    contest, worst = max(found, key=lambda pair: (_kind(pair[1]) == "bad", _width(pair[1])))
     where = f" ({visible(contest.workload)}, the worst of {len(found)})" if len(found) > 1 else ""
-    return [
-        Word(f"noise, an arm against itself: {wording.ratio(worst)}{where}", "plain" if _holds_one(worst) else "bad")
-    ]
+    effect = worst.effect
+    low, middle, high = (wording.figure(value, effect) for value in (effect.low, effect.ratio, effect.high))
+    sure = f"{low} to {high}" if math.isfinite(effect.high) else "no interval"
+    return [Word(f"noise, an arm against itself: {middle} ({sure}){where}", _kind(worst))]
 
 
-def _holds_one(effect: Effect) -> bool:
-    return effect.low <= 1 <= effect.high
+def _kind(control: Comparison) -> Literal["good", "bad", "plain"]:
+    if control.verdict == "SAME":
+        return "good"
+    return "plain" if control.verdict == "UNRESOLVED" else "bad"
+
+
+def _width(control: Comparison) -> float:
+    return control.effect.high / control.effect.low if control.effect.low else math.inf

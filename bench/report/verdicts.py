@@ -78,7 +78,7 @@ def smallest(found: Iterable[Comparison]) -> str | None:
     if not known:
         return None
     low, high = _percent(min(known)), _percent(max(known))
-    size = f"{low} is" if low == high else f"Between {low} and {high}, by pair, is"
+    size = f"{low[0].upper()}{low[1:]} is" if low == high else f"Between {low} and {high}, by pair, is"
     return f"{size} the smallest true difference that 4 of 5 such runs would find."
 
 
