@@ -23,7 +23,10 @@ from bench.plan import Options
 from bench.profiles import PROFILES
 from bench.workload import Head
 
-BUDGET = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[smh])")
+LARGEST_PERCENT = 1000
+BUDGET = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<unit>[smh])")
+FORMATS = ("html", "md", "csv", "pytest-benchmark", "junit", "github-action-benchmark", "mllog")
+"""What `bench.report.exports` makes; named here because to import it takes a second."""
 UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -86,6 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("report", help="write a run's report again from its records, or an index of many runs")
     verb.add_argument("run", metavar="RUN", help="folder or id of a run; or a folder that holds runs, for their index")
     verb.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="where ids are looked up")
+    verb.add_argument(
+        "--format",
+        action="append",
+        default=[],
+        choices=FORMATS,
+        metavar="F",
+        help=f"may be repeated: {', '.join(FORMATS)}; the last four go to RUN/exports; default: the whole report",
+    )
     _add_stream(verb)
     verb.set_defaults(verb_function=_report)
     verb = verbs.add_parser(
@@ -157,9 +168,11 @@ def _seconds(text: str) -> float:
 
 
 def _share(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share; expected a percentage, as in 2% or 0.5%")
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)%", text)
+    if match is None or float(match[1]) > LARGEST_PERCENT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a share; expected a percentage up to {LARGEST_PERCENT}%, as in 2% or 0.5%"
+        )
     return float(match[1]) / 100
 
 
@@ -232,21 +245,22 @@ def _without_places(options: Options) -> Options:
 
 
 def _report(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
-    from bench import report  # pandas and matplotlib: not for verbs that need neither
-    from bench.report import index
+    from bench.report import exports, index  # pandas and matplotlib: not for verbs that need neither
 
     if index.asked(given.run, given.out):
         if given.stream:
             raise UsageError(f"--stream: hands out one run; name one of those in {given.run}")
+        if given.format:
+            raise UsageError(f"--format {given.format[0]}: is made of one run; name one of those in {given.run}")
         for path in index.build(Path(given.run)):
             console.print(str(path), highlight=False, markup=False, soft_wrap=True)
         return 0
     folder = runfolder.find(given.run, given.out)
     if given.stream:
         with stream.claimed() as tar:
-            report.build(folder)
+            exports.make(folder, given.format)
             return stream.send(folder, tar, 0)
-    for path in report.build(folder):
+    for path in exports.make(folder, given.format):
         console.print(str(path), highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -274,6 +288,8 @@ def _compare(given: argparse.Namespace, words: Sequence[str], setting: Setting, 
 
     a, b = (folder.load(runfolder.find(name, given.out)) for name in (given.a, given.b))
     found = compare(a.run, a.everything, b.run, b.everything)
+    if a.run.id == b.run.id and not given.anyway:
+        raise UsageError(f"compare: A and B are both run {a.run.id}; name another one, or add --anyway")
     if found.prevented and not given.anyway:
         raise UsageError(f"compare: not comparable: {comparison.prevented(found)}; --anyway compares them all the same")
     judged = None if given.fail_on is None else regression.regressions(found, given.fail_on)

@@ -28,7 +28,7 @@ CEILING = "ceiling"
 ABSENT = frozenset({"container", "cpu_quota", "gpu_problem", "image"})
 """Keys of a run's environment whose None says that there is none, not that it is unknown."""
 
-Record = TypeVar("Record", bound=msgspec.Struct)
+Record = TypeVar("Record", bound="Run | Cell | Parity")
 
 Status = Literal["ok", "failed", "hole"]
 """failed: it was tried and went wrong; hole: it could not be tried here, for a stated reason that is nobody's fault."""
@@ -142,7 +142,7 @@ class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     validate_s: float
 
 
-class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A stretch of a cell's life, in seconds since its process was started."""
 
     name: str
@@ -168,7 +168,7 @@ SPANS = (
 )
 
 
-class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What else the machine was doing in a stretch of time, in seconds since the cell's process was started."""
 
     start_s: float
@@ -202,8 +202,11 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why it is unavailable."""
 
 
-class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cells/<id>.json`: the measurements of one process, or why there are none."""
+class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """`cells/<id>.json`: the measurements of one process, or why there are none.
+
+    Its `__dict__` holds none of the fields: `bench.derived` keeps in it what it found in them.
+    """
 
     schema: int
     id: str
@@ -342,16 +345,27 @@ def read(path: Path, kind: type[Record]) -> Record:
     first, line, rest = [*content.split(b"\n", 2), b"", b""][:3]
     body, stated = (first + b"\n" + rest, line + b"\n") if line.startswith(b' "checksum": ') else (content, None)
     try:
-        schema = msgspec.json.decode(body, type=_Versioned).schema
-        if not 1 <= schema <= SCHEMA:
-            raise UsageError(
-                f"{path}: result schema {schema}; this bench reads schemas 1 to {SCHEMA}: use the bench that wrote it"
-            )
-        value = msgspec.json.decode(body, type=kind)
+        try:
+            value = msgspec.json.decode(body, type=kind)
+        except msgspec.ValidationError:  # a record of a later schema need not fit: what it says of itself comes first
+            _require_known(path, msgspec.json.decode(body, type=_Versioned).schema)
+            raise
     except msgspec.MsgspecError as error:
-        raise UsageError(
-            f"{path}: not a whole {kind.__name__} record ({error}); delete it and resume the run"
-        ) from error
-    if schema > 1 and stated != _checksum_line(body):
-        raise UsageError(f"{path}: its content does not match its checksum; delete it and resume the run")
+        raise UsageError(f"{path}: not a whole {kind.__name__} record ({error}); {_cure(kind)}") from error
+    _require_known(path, value.schema)
+    if value.schema > 1 and stated != _checksum_line(body):
+        raise UsageError(f"{path}: its content does not match its checksum; {_cure(kind)}")
     return value
+
+
+def _cure(kind: type[Record]) -> str:
+    if kind is Run:
+        return "restore it from a copy: without it the run can be neither read nor resumed"
+    return "delete it and resume the run"
+
+
+def _require_known(path: Path, schema: int) -> None:
+    if not 1 <= schema <= SCHEMA:
+        raise UsageError(
+            f"{path}: result schema {schema}; this bench reads schemas 1 to {SCHEMA}: use the bench that wrote it"
+        )

@@ -47,7 +47,7 @@ def test_a_confirmed_change_is_named_with_its_runs_and_what_else_differs(kept: P
     assert (named["arm"], named["since run"], named["confirmed by"]) == ("torch-eager", "run-03", "run-04")
     assert named["time after / before"].startswith("1.200 [")
     assert float(named["after, ms"]) == pytest.approx(1.2 * float(named["before, ms"]), rel=0.01)  # of 3 digits
-    assert "run run-03 after run-02: 1 of 2 arms; commit 2000000000000000000… → 3000000000000000000….\n" in page(kept)
+    assert "run-03 after run-02: 1 of 2 arms; commit 2000000000000000000… → 3000000000000000000….\n" in page(kept)
     assert "To be confirmed by the next run:\n\n- conv_only on cpu, machine 1: torch-eager, 0.833 times" in page(kept)
 
 
@@ -111,7 +111,7 @@ def test_runs_that_cannot_be_read_are_listed_with_the_reason(tmp_path: Path) -> 
     (tmp_path / "a file").write_text("no run")
     index.build(tmp_path)
     left = section(page(tmp_path), "## Left out")
-    assert re.search(r"^- run-01: run\.json: not a whole Run record \(.*\); delete it and resume the run$", left, re.M)
+    assert re.search(r"^- run-01: run\.json: not a whole Run record \(.*\); restore it from a copy: .*$", left, re.M)
     assert "- run-02: run.json: result schema 99; this bench reads schemas 1 to " in left
     assert "notes" not in page(tmp_path)
     assert "2 runs on 1 machine" in page(tmp_path)
@@ -136,7 +136,7 @@ def test_a_copy_of_a_run_counts_once_and_confirms_nothing(tmp_path: Path) -> Non
     index.build(tmp_path)
     assert "- run-03: is run run-02 again, as in run-02; counts once" in page(tmp_path)
     assert "No step time has changed for good, in 1 series of two runs or more." in page(tmp_path)
-    assert "torch-compile, 1.30 times its level in run run-02" in page(tmp_path)
+    assert "torch-compile, 1.30 times its level in run-02" in page(tmp_path)
 
 
 def test_all_arms_at_once_are_said_to_look_like_the_machine(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`bench compare --fail-on regression:5%`: fails on what is proved, never on what is not, and says which is which."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from make_history import slowed
 from make_run import edit, make_run
 
-from bench import compare
+from bench import compare, record
 from bench.cli import main
 from bench.compare import Lost, Shift, regression
 from bench.compare.regression import Regressions
@@ -116,7 +117,34 @@ def test_what_was_measured_in_a_and_failed_in_b_is_said_and_is_no_regression(tmp
     for path in (b / "cells").glob("*"):
         path.unlink()
     assert main(["compare", "a", "b", "--fail-on", "regression:5%"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("Nothing could be decided about a regression of more")
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("Nothing could be decided about a regression of more")
+    assert f"{2 * len(ARMS)} in A and not in B" in last
+    assert "step time on conv_only of keras-" in last
+
+
+def test_epochs_that_b_does_not_have_at_all_are_named(tmp_path, capsys) -> None:
+    a, b = two(tmp_path)
+    for path in (b / "cells").glob("*"):
+        stored = record.read(path, record.Cell).pytest_benchmark
+        kept = [entry for entry in stored["benchmarks"] if entry["extra_info"]["phase"] != "epoch"]
+        edit(path, pytest_benchmark=stored | {"benchmarks": kept}, curve=[])
+    assert {(each.contestant, each.phase) for each in judged(a, b, 0.05).lost} == {(arm, "epoch") for arm in ARMS}
+
+
+def test_runs_without_a_workload_in_common_are_refused(tmp_path, capsys) -> None:
+    two(tmp_path, workloads=("conv",))
+    assert main(["compare", "a", "b", "--fail-on", "regression:5%"]) == 2
+    assert "workloads: conv_only in A, conv in B" in capsys.readouterr().err
+
+
+def test_a_run_is_not_compared_with_itself_or_its_copy_unless_asked(tmp_path, capsys) -> None:
+    a, _ = two(tmp_path)
+    shutil.copytree(a, tmp_path / "copy")
+    for other in ("a", str(tmp_path / "copy")):
+        assert main(["compare", "a", other, "--fail-on", "regression:5%"]) == 2
+        assert "A and B are both run " in capsys.readouterr().err
+        assert main(["compare", "a", other, "--anyway"]) == 0
 
 
 def test_a_limit_within_the_margin_is_refused_and_one_at_it_is_not(tmp_path, capsys) -> None:
@@ -128,7 +156,10 @@ def test_a_limit_within_the_margin_is_refused_and_one_at_it_is_not(tmp_path, cap
     assert judged(a, b, 0.02).failed == ()
 
 
-WRONG = "", "5%", "regression", "regression:", "regression:5", "regression:-5%", "slower:5%", "regression:5%%"
+WRONG = (
+    "", "5%", "regression", "regression:", "regression:5", "regression:-5%", "slower:5%", "regression:5%%",
+    "regression:\uff15%", "regression:1001%",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("condition", WRONG)

@@ -81,7 +81,7 @@ def test_every_contestant_stands_against_the_fastest_and_the_control_against_its
         "3",
         effects.verdict(noise),
     ]
-    assert lines[-1][:4] == ["conv:", "keras-jax", "is", "fastest;"]
+    assert lines[-1][:4] == ["conv:", "keras-jax", "is", "fastest."]
 
 
 def test_an_arm_without_a_step_time_says_why_and_one_block_gives_no_interval(tmp_path, screen):
@@ -152,20 +152,20 @@ UNSTEADY = [1.5, 0.8, 1.6, 0.7, 1.5, 0.8]
 @pytest.mark.parametrize(
     ("figures", "answer"),
     [
-        ({}, "nothing was measured"),
-        ({"a": STEADY}, "only a was measured"),
-        ({"a": STEADY, "b": [2.0] * 6}, "a is fastest; b takes 2.000 times as long [1.998, 2.002]"),
+        ({}, "Nothing was measured."),
+        ({"a": STEADY}, "Only a was measured."),
+        ({"a": STEADY, "b": [2.0] * 6}, "a is fastest. b takes 2.000 times as long [1.998, 2.002]."),
         (
             {"a": STEADY, "b": [2.0] * 6, "c": [3.0] * 6},
-            "a is fastest; the slowest, c, takes 3.000 times as long [2.997, 3.003]",
+            "a is fastest. c is slowest and takes 3.000 times as long [2.997, 3.003].",
         ),
-        ({"a": STEADY, "b": [1.001] * 6}, "a and b are fastest and take the SAME time"),
-        ({"a": STEADY, "b": UNSTEADY}, "which of a and b is fastest is UNRESOLVED"),
+        ({"a": STEADY, "b": [1.001] * 6}, "a and b are fastest and take the SAME time."),
+        ({"a": STEADY, "b": UNSTEADY}, "a or b is fastest: UNRESOLVED."),
         (
             {"a": STEADY, "b": [1.001] * 6, "c": UNSTEADY, "d": [2.0] * 6},
-            "which of a, b and c is fastest is UNRESOLVED; d takes 2.000 times as long [1.998, 2.002]",
+            "a, b or c is fastest: UNRESOLVED. d takes 2.000 times as long as a [1.998, 2.002].",
         ),
-        ({"a": [1.0], "b": [2.0]}, "which of a and b is fastest is UNRESOLVED, one block gives no interval"),
+        ({"a": [1.0], "b": [2.0]}, "a or b is fastest: UNRESOLVED, one block gives no interval."),
     ],
 )
 def test_the_answer_in_words(figures, answer):
@@ -174,4 +174,4 @@ def test_the_answer_in_words(figures, answer):
 
 def test_an_arm_that_differs_from_itself_is_told_with_the_answer():
     answer = standings({"a": STEADY, "b": [2.0] * 6}, label=record.CONTROL).answer("conv", 0.02)
-    assert answer.endswith("; the A/A control differs from its own arm, 1.1000 [1.1000, 1.1000]")
+    assert answer.endswith(" The A/A control differs from its own arm, 1.1000 [1.1000, 1.1000].")

@@ -9,10 +9,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench import derived, effects, stats
+from bench import derived, effects
 from bench.compare.differences import Difference, differences
 from bench.compare.gaps import Gap, gaps
 from bench.effects import Effect, Verdict
+from bench.ranking import ranked
 from bench.record import CEILING, CONTROL, Cell, Run, contestant
 
 Figures = dict[tuple[str, str], dict[int, float]]
@@ -92,11 +93,11 @@ def compare(a: Run, a_cells: Sequence[Cell], b: Run, b_cells: Sequence[Cell]) ->
 
     What prevents a comparison is in `differences` and changes nothing else: whoever shows the figures shows it too.
     """
-    stepping = all(any(derived.step_s(cell) for cell in cells) for cells in (a_cells, b_cells))
+    stepping = not any(_only_trains(cells) for cells in (a_cells, b_cells))
     phase = "train_step" if stepping else "converge"
     one, other = figures(a_cells, phase), figures(b_cells, phase)
     steps, other_steps = (epoch_steps(cells) if stepping else {} for cells in (a_cells, b_cells))
-    alike = [name for name in steps if other_steps.get(name) == steps[name]]
+    alike = [name for name in steps if other_steps.get(name, steps[name]) == steps[name]]
     epochs, other_epochs = _epoch_times(a_cells, alike), _epoch_times(b_cells, alike)
     return Comparison(
         a,
@@ -108,6 +109,11 @@ def compare(a: Run, a_cells: Sequence[Cell], b: Run, b_cells: Sequence[Cell]) ->
         pairs=tuple(_pairs(a, one, other)),
         gaps=tuple(gaps(a, a_cells, b, b_cells)),
     )
+
+
+def _only_trains(cells: Sequence[Cell]) -> bool:
+    """Whether the run has whole trainings and nothing else: a run without any figure takes none from the other."""
+    return not figures(cells) and bool(figures(cells, "converge"))
 
 
 def figures(cells: Sequence[Cell], phase: str = "train_step") -> Figures:
@@ -148,9 +154,8 @@ def _epoch_lengths(a: Mapping[str, list[int]], b: Mapping[str, list[int]]) -> It
 
 
 def fastest(found: Figures, workload: str, arms: Sequence[str]) -> str | None:
-    """The arm whose median over blocks is the smallest; None where none has a figure."""
-    middles = {arm: stats.median(list(found[workload, arm].values())) for arm in arms if (workload, arm) in found}
-    return min(middles, key=lambda arm: middles[arm], default=None)
+    """The first of the arms as `bench.ranking` has it; None where none has a figure."""
+    return next(iter(ranked({arm: found[workload, arm] for arm in arms if (workload, arm) in found})), None)
 
 
 def _shifts(one: Figures, other: Figures, phase: str, margin: float) -> Iterator[Shift]:

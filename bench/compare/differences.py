@@ -55,7 +55,14 @@ class Difference:
 def differences(a: Run, b: Run) -> tuple[Difference, ...]:
     """Everything known to differ, what prevents a comparison first. What neither record holds is not looked at."""
     names = dict.fromkeys((*a.workloads, *b.workloads))
-    found = [*_asked(a, b), *_machine(a, b), *_workloads(a, b, names), *_provenance(a, b), *_settings(a, b)]
+    found = [
+        *_nothing_in_common(a, b),
+        *_asked(a, b),
+        *_machine(a, b),
+        *_workloads(a, b, names),
+        *_provenance(a, b),
+        *_settings(a, b),
+    ]
     return tuple(sorted(found, key=lambda difference: not difference.prevents))
 
 
@@ -68,6 +75,11 @@ def comparable(a: Run, b: Run, workload: str) -> bool:
     """Whether nothing prevents a comparison of two runs that both have the workload; the quick way to ask."""
     found = (each for part in (_asked(a, b), _machine(a, b), _workloads(a, b, (workload,))) for each in part)
     return not any(difference.prevents for difference in found)
+
+
+def _nothing_in_common(a: Run, b: Run) -> Iterator[Difference]:
+    if not {*a.workloads} & {*b.workloads}:
+        yield Difference("workloads", ", ".join(a.workloads), ", ".join(b.workloads), prevents=True)
 
 
 def _asked(a: Run, b: Run) -> Iterator[Difference]:

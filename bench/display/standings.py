@@ -5,12 +5,12 @@ figure is the median over blocks. The ratio is that of times over the blocks bot
 A/A control's second entry to the arm itself.
 """
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench import derived, effects, record, stats, wording
 from bench.effects import Effect, Verdict
+from bench.ranking import Rank, ranked, sentences
 from bench.record import Cell
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -80,10 +80,11 @@ class Standings:
         """Arms by their figures, those without one behind them, the A/A control at the end."""
         blocks = self._figures.get(workload, {})
         middle_s = {pair: stats.median(list(by.values())) for pair, by in blocks.items() if by}
-        fastest = min((pair for pair in middle_s if not pair[1]), key=lambda pair: middle_s[pair], default=None)
+        order = [(arm, "") for arm in ranked({arm: by for (arm, label), by in blocks.items() if not label})]
         found = []
-        for pair in sorted(blocks, key=lambda pair: (bool(pair[1]), middle_s.get(pair, math.inf))):
-            other = (pair[0], "") if pair[1] else fastest
+        behind = [pair for pair in sorted(blocks, key=lambda pair: bool(pair[1])) if pair not in order]
+        for pair in (*order, *behind):
+            other = (pair[0], "") if pair[1] else order[0] if order else None
             effect = effects.effect(blocks[pair], blocks[other]) if other in blocks and other != pair else None
             ended = self._ended[workload, *pair] - {"ok"}
             words = ", ".join(sorted(ended)) or "not measured"
@@ -101,47 +102,18 @@ class Standings:
         return parts
 
     def answer(self, workload: str, margin: float) -> str:
-        """Who is fastest and how far behind the slowest is, in the words of the report's page.
+        """Who is fastest and how far behind the slowest is, as the report says it.
 
         Where the A/A control shows a difference, that it does.
         """
         every = [place for place in self.places(workload) if place.time_s]
-        places = [place for place in every if not place.label]
-        if not places:
-            return "nothing was measured"
-        if len(places) == 1:
-            words = [f"only {places[0].arm} was measured"]
-        else:
-            slower = [place for place in places[1:] if place.verdict(margin) == "SLOWER"]
-            words = [_first([place for place in places if place not in slower], margin), *_last(slower)]
+        words = sentences([Rank(place.arm, place.effect, place.verdict(margin)) for place in every if not place.label])
         for place in every:
             if place.label and place.effect and place.verdict(margin) in ("FASTER", "SLOWER"):
-                words.append(f"the A/A control differs from its own arm, {wording.ratio(place.effect)}")
-        return "; ".join(words)
+                words.append(f"The A/A control differs from its own arm, {wording.ratio(place.effect)}.")
+        return " ".join(words)
 
 
 def _epoch_s(cell: Cell) -> float | None:
     phase = derived.phases(cell).get("converge") if cell.status == "ok" else None
     return stats.median(phase.counted_s) if phase else None
-
-
-def _first(level: Sequence[Place], margin: float) -> str:
-    """Who is fastest among those not shown to be slower."""
-    names = [place.arm for place in level]
-    if len(level) == 1:
-        return f"{names[0]} is fastest"
-    if all(place.verdict(margin) == "SAME" for place in level[1:]):
-        return f"{', '.join(names[:-1])} and {names[-1]} are fastest and take the SAME time"
-    single = all(place.effect is None or place.effect.blocks == 1 for place in level[1:])
-    why = ", one block gives no interval" if single else ""
-    return f"which of {', '.join(names[:-1])} and {names[-1]} is fastest is UNRESOLVED{why}"
-
-
-def _last(slower: Sequence[Place]) -> list[str]:
-    known = [(place.effect.ratio, place, place.effect) for place in slower if place.effect]
-    if not known:
-        return []
-    _, furthest, effect = max(known, key=lambda entry: entry[0])
-    value, sure = wording.ratio(effect).split(" ", 1)
-    who = furthest.arm if len(known) == 1 else f"the slowest, {furthest.arm},"
-    return [f"{who} takes {value} times as long {sure}"]

@@ -10,6 +10,9 @@ from bench.report.verdicts import Comparison
 from bench.stats import Spread
 from bench.wording import number
 
+LINK = {"SAME": "as", "FASTER": "than", "SLOWER": "than", "UNRESOLVED": "against"}
+"""Between a verdict and the other arm."""
+
 
 def answer(contest: Contest) -> str:
     """A paragraph of Markdown and a list."""
@@ -68,11 +71,7 @@ def _epochs(contest: Contest) -> list[str]:
         return []
     best = found[0].a.epoch_s
     assert best is not None
-    others = [
-        f"{each.verdict} {'as' if each.verdict == 'SAME' else 'than' if each.verdict == 'FASTER' else 'against'} "
-        f"{short(each.b.arm)} {wording.ratio(each.effect)}"
-        for each in found
-    ]
+    others = [f"{each.verdict} {LINK[each.verdict]} {short(each.b.arm)} {wording.ratio(each.effect)}" for each in found]
     count = {verdicts.blocks(each.effect.blocks) for each in found}
     return [
         f"Epoch time: the shortest is {short(found[0].a.arm)}'s, {number(best.median)} s; {', '.join(others)}; "

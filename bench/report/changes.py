@@ -30,7 +30,7 @@ def changes(machines: Sequence[Machine]) -> list[str]:
                     firsts.setdefault(change.first, []).append(change)
                 waiting += [
                     f"- {where}: {short(arm)}, {number(point.time.ratio / trend.levels[-1].step_s)} times its level "
-                    f"in run {_id(series.entries[point.place].run)}"
+                    f"in {_id(series.entries[point.place].run)}"
                     for point in trend.points
                     if point.state == "to be confirmed"
                 ]
@@ -56,7 +56,7 @@ def _cause(series: Series, changes: Sequence[Change]) -> str:
     first = series.entries[changes[0].first].run
     before = series.entries[max(change.before for change in changes)].run
     arms = sum(any(point.place == changes[0].first for point in trend.points) for trend in series.trends.values())
-    words = f"run {_id(first)} after {_id(before)}: {len(changes)} of {arms} arms"
+    words = f"{_id(first)} after {_id(before)}: {len(changes)} of {arms} arms"
     if len(changes) == arms > 1 and len({change.ratio.ratio > 1 for change in changes}) == 1:
         words += ", all the same way, as when the machine has changed"
     known = [each for each in differences(before, first) if each.workload in (None, series.workload)]

@@ -1,12 +1,14 @@
 """What a report says of one workload on one device: its arms' figures, and the rounds they were made from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import pandas as pd
 
 from bench import record, stats
+from bench.ranking import ranked
 from bench.stats import Spread
 
 Floats: TypeAlias = "Sequence[float] | pd.Series[float]"
@@ -77,19 +79,21 @@ class Contest:
     points: pd.DataFrame
     """Learning curves of cells with status ok, with a column `contestant`."""
 
-    @property
+    @cached_property
     def ranked(self) -> list[ArmSummary]:
-        """Arms with a step time, fastest first."""
-        return sorted((arm for arm in self.arms if arm.step_s), key=lambda arm: arm.step_s.median if arm.step_s else 0)
+        """Arms with a step time, fastest first as `bench.ranking` has it."""
+        return self._ranked("train_step", [arm for arm in self.arms if arm.step_s])
 
-    @property
+    @cached_property
     def trained(self) -> list[ArmSummary]:
         """Arms with an epoch time, fastest first."""
-        return sorted(
-            (arm for arm in self.arms if arm.epoch_s), key=lambda arm: arm.epoch_s.median if arm.epoch_s else 0
-        )
+        return self._ranked(self.epoch_phase, [arm for arm in self.arms if arm.epoch_s])
 
-    @property
+    def _ranked(self, phase: str, arms: Sequence[ArmSummary]) -> list[ArmSummary]:
+        by_name, figures = {arm.contestant: arm for arm in arms}, self.figures(phase)
+        return [by_name[name] for name in ranked({name: figures[name] for name in by_name})]
+
+    @cached_property
     def epoch_phase(self) -> str:
         """Where epoch times come from."""
         return epoch_phase(self.rounds)
@@ -113,23 +117,33 @@ class Contest:
         """The cells of one contestant, in the order of their blocks."""
         return [cell for cell in self.cells if (cell.arm, cell.label) == (arm, label)]
 
-    def figures(self, phase: str) -> dict[str, dict[int, float]]:
+    def figures(self, phase: str) -> Mapping[str, Mapping[int, float]]:
         """Step time of every contestant in every block: the median of its counted rounds."""
-        kept = self.rounds[(self.rounds["phase"] == phase) & (self.rounds["counted"] == 1)]
-        found: dict[str, dict[int, list[float]]] = {}
-        for name, block, step_s in zip(kept["contestant"], kept["block"], kept["step_time_s"], strict=True):
-            found.setdefault(name, {}).setdefault(int(block), []).append(step_s)
+        return self._figures.get(phase, {})
+
+    @cached_property
+    def _figures(self) -> dict[str, dict[str, dict[int, float]]]:
+        """Of every phase, since the tables of a report ask for them dozens of times."""
+        kept = self.rounds[self.rounds["counted"] == 1]
+        found: dict[str, dict[str, dict[int, list[float]]]] = {}
+        columns = ("phase", "contestant", "block", "step_time_s")
+        for phase, name, block, step_s in zip(*(kept[column].tolist() for column in columns), strict=True):
+            found.setdefault(phase, {}).setdefault(name, {}).setdefault(block, []).append(step_s)
         return {
-            name: {block: stats.median(values) for block, values in blocks.items()} for name, blocks in found.items()
+            phase: {
+                name: {block: stats.median(values) for block, values in blocks.items()}
+                for name, blocks in names.items()
+            }
+            for phase, names in found.items()
         }
 
 
 def by_block(rounds: pd.DataFrame, contestant: str, phase: str, column: str = "step_time_s") -> dict[int, list[float]]:
     """Counted rounds of one contestant and phase by block, in the unit of `column`."""
-    kept = rounds[(rounds["contestant"] == contestant) & (rounds["phase"] == phase) & (rounds["counted"] == 1)]
+    kept = (rounds["contestant"] == contestant) & (rounds["phase"] == phase) & (rounds["counted"] == 1)
     found: dict[int, list[float]] = {}
-    for block, value in zip(kept["block"], kept[column], strict=True):
-        found.setdefault(int(block), []).append(value)
+    for block, value in zip(rounds["block"][kept].tolist(), rounds[column][kept].tolist(), strict=True):
+        found.setdefault(block, []).append(value)
     return dict(sorted(found.items()))
 
 
@@ -140,4 +154,4 @@ def block_numbers(rounds: pd.DataFrame) -> list[int]:
 
 def epoch_phase(rounds: pd.DataFrame) -> str:
     """`epoch`, or `converge` (whose rounds are epochs) where a run has no other."""
-    return "epoch" if "epoch" in set(rounds["phase"]) else "converge"
+    return "epoch" if (rounds["phase"] == "epoch").any() else "converge"

@@ -66,7 +66,7 @@ def _data(contest: Contest, spreads: Mapping[str, Spread | None], phase: str, co
     beside = verdicts.beside_fastest(contest, phase)
     reasons = {arm.arm: arm.unmeasured or "not measured" for arm in contest.arms}
     rows: list[dict[str, object]] = []
-    for arm in _order(spreads, column):
+    for arm in _order(contest, phase):
         spread = spreads[arm]
         if spread is None:
             rows.append({"arm": arm, "unmeasured": reasons[arm]})
@@ -84,11 +84,10 @@ def _data(contest: Contest, spreads: Mapping[str, Spread | None], phase: str, co
     return pd.DataFrame(rows, columns=columns).astype({"block": "Int64", "common_blocks": "Int64"})
 
 
-def _order(spreads: Mapping[str, Spread | None], column: str) -> list[str]:
+def _order(contest: Contest, phase: str) -> list[str]:
     """Arms with figures, fastest first, then those without in the run's order."""
-    measured = {arm: spread for arm, spread in spreads.items() if spread}
-    ranked = sorted(measured, key=lambda arm: measured[arm].median, reverse=column != "seconds")
-    return ranked + [arm for arm in spreads if arm not in measured]
+    first = [arm.arm for arm in (contest.ranked if phase == "train_step" else contest.trained)]
+    return first + [arm.arm for arm in contest.arms if arm.arm not in first]
 
 
 def _dots(
@@ -105,7 +104,7 @@ def _dots(
     if not measured:
         return None
     beside = verdicts.beside_fastest(contest, phase)
-    rows = _order(spreads, column)
+    rows = _order(contest, phase)
     above, below, row = 0.86, 0.58, 0.43
     height = above + below + row * len(rows)
     figure = Figure(figsize=(WIDTH_IN, height))
@@ -134,7 +133,7 @@ def _dots(
         figure,
         contest,
         subject,
-        "markers: median of each block; bar: median of the blocks; ratio: with its 95 % interval",
+        "markers: blocks; bar: their median; ratio: geometric mean over common blocks, 95 % interval",
     )
     return figure
 

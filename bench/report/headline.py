@@ -1,12 +1,14 @@
 """The verdict on a contest at a glance: who is fastest and by how much, and whether all of them learn the same."""
 
+import re
 from collections.abc import Sequence
 
 from bench import wording
+from bench.ranking import Rank, sentences
 from bench.record import Parity
 from bench.report import verdicts
 from bench.report.contest import Contest
-from bench.report.markdown import short
+from bench.report.markdown import short, visible
 from bench.report.trust import Word
 from bench.report.verdicts import Comparison
 
@@ -15,36 +17,19 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 def headline(contest: Contest) -> str:
     """A sentence or two of Markdown: the verdicts between the fastest arms, how far the slowest is behind."""
-    phase = "train_step" if contest.ranked else contest.epoch_phase
-    ranked = [arm.arm for arm in contest.ranked or contest.trained]
-    if not ranked:
-        return "Nothing was measured."
-    if len(ranked) == 1:
-        return f"Only {_strong(ranked[0])} was measured."
-    beside = verdicts.beside_fastest(contest, phase)
-    verdict = {arm: beside[arm].verdict if arm in beside else "UNRESOLVED" for arm in ranked[1:]}
-    slower = [arm for arm in verdict if verdict[arm] == "SLOWER"]
-    level = [arm for arm in ranked if arm not in slower]
-    same = all(verdict[arm] == "SAME" for arm in level[1:])
-    return " ".join(filter(None, [_first(level, same, bool(slower)), _last(beside, slower)]))
+    arms = [arm.arm for arm in contest.ranked or contest.trained]
+    beside = verdicts.beside_fastest(contest, "train_step" if contest.ranked else contest.epoch_phase)
+    ranks = [_rank(arm, beside.get(arm)) for arm in arms]
+    return " ".join(_unbroken(sentence) for sentence in sentences(ranks))
 
 
-def _first(level: Sequence[str], same: bool, others: bool) -> str:
-    names = [_strong(arm) for arm in level]
-    if len(names) == 1:
-        return f"{names[0]} is fastest."
-    if same:
-        return f"{_listed(names, 'and')} are fastest and take the SAME time."
-    if len(names) == 2 or (others and len(names) == 3):
-        return f"{_listed(names, 'or')} is fastest: UNRESOLVED."
-    return f"Which of {len(names)} arms is fastest: UNRESOLVED."
+def _rank(arm: str, found: Comparison | None) -> Rank:
+    return Rank(_strong(arm), found.effect if found else None, found.verdict if found else None)
 
 
-def _last(beside: dict[str, Comparison], slower: Sequence[str]) -> str:
-    if not slower:
-        return ""
-    furthest = max(slower, key=lambda arm: beside[arm].effect.ratio)
-    return f"{_strong(furthest)} {'is slowest and ' if len(slower) > 1 else ''}takes {_times(beside[furthest])}."
+def _unbroken(sentence: str) -> str:
+    """An interval stays on one line."""
+    return re.sub(r"(\[[\d.,]+,) ([\d.,]+\])", rf"\1{NBSP}\2", sentence)
 
 
 def epoch(contest: Contest) -> str:
@@ -63,19 +48,19 @@ def _times(comparison: Comparison) -> str:
 
 
 def alike(contest: Contest, parities: Sequence[Parity]) -> Word:
-    """Whether the arms compute the same mathematics, as the gate found, and how far apart their losses ended."""
+    """Whether the arms compute the same mathematics, as the gate found; every arm with figures needs its record."""
     mine = [entry for entry in parities if (entry.workload, entry.device) == (contest.workload, contest.device)]
     failed = [entry for entry in mine if not entry.passed]
+    unproved = {cell.arm for cell in contest.cells} - {entry.arm for entry in mine}
     if not mine:
         return Word("Not known to learn the same: no parity record", "bad")
     if failed:
         return Word(f"Not the same: {len(failed)} of {len(mine)} arms differ from the reference", "bad")
+    if unproved:
+        words = f"Not known to learn the same: no parity record of {', '.join(map(visible, sorted(unproved)))}"
+        return Word(words, "bad")
     return Word(f"Same mathematics: {len(mine)} of {len(mine)} arms equal to the reference", "good")
 
 
 def _strong(arm: str) -> str:
     return f"**{short(arm)}**"
-
-
-def _listed(names: Sequence[str], word: str) -> str:
-    return f"{', '.join(names[:-1])} {word} {names[-1]}"

@@ -88,7 +88,7 @@ def _row(arm: str, series: Series, trend: Trend) -> list[str]:
     last = trend.points[-1]
     measured = f"{number(last.time.ratio * 1e3)} {_within(last)}"
     if last.place != len(series.entries) - 1:
-        measured += f", in run {short(series.entries[last.place].run.id)}"
+        measured += f", in {short(series.entries[last.place].run.id)}"
     if not trend.levels:
         return [arm, "-", "-", "-", measured, "-", STATES[last.state]]
     level = trend.levels[-1]

@@ -9,6 +9,7 @@ from bench.report import contamination, ledger
 from bench.report.contest import Contest
 from bench.report.folder import Folder
 from bench.report.markdown import code, short, text
+from bench.report.parity_table import unproved
 from bench.wording import number
 
 SHOWN = 8
@@ -61,6 +62,10 @@ def _cells(folder: Folder) -> list[str]:
         ((f"{parity.workload}, {parity.arm}", parity.reason or "") for parity in parities),
     )
     found += _grouped(
+        "**Parity not proved**: these arms were measured, and no record says that they equal the reference",
+        ((f"{workload}, {arm}", "its parity record is missing or unreadable") for workload, arm in unproved(folder)),
+    )
+    found += _grouped(
         f"**{_count(folder.set_aside, 'file')} set aside**, unreadable or not of this run; no figure is made from them",
         ((entry.file, entry.reason) for entry in folder.set_aside),
     )
@@ -103,7 +108,7 @@ def _holes(folder: Folder) -> list[str]:
         for cell in folder.everything
         if cell.status == "hole" and cell.reason not in known
     ]
-    return _grouped("**Holes**: what could not be tried on this machine", holes)
+    return _grouped("**Holes**: not measured, for a stated reason", holes)
 
 
 def _course(folder: Folder) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bench.record import Parity, ParityCheck
 from bench.report.contest import Contest
+from bench.report.folder import Folder
 from bench.report.markdown import short, table, text
 
 NOTE = (
@@ -56,3 +57,10 @@ def _worst(checks: Sequence[ParityCheck]) -> str:
     if worst.error is None:
         return "not comparable **FAILED**"
     return f"{worst.error:.1e} / {worst.bound:.0e}" + ("" if worst.passed else " **FAILED**")
+
+
+def unproved(folder: Folder) -> list[tuple[str, str]]:
+    """Workload and arm of everything that was measured without a parity record that can be read."""
+    proved = {(parity.workload, parity.device, parity.arm) for parity in folder.parities}
+    measured = dict.fromkeys((cell.workload, cell.device, cell.arm) for cell in folder.cells if cell.status == "ok")
+    return [(workload, arm) for workload, device, arm in measured if (workload, device, arm) not in proved]

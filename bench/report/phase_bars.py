@@ -63,5 +63,10 @@ def phase_bars(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
     patches = [Patch(facecolor=shade, label=part) for part, shade in zip(PARTS, SHADES, strict=True)]
     drawn.legend(handles=patches, loc="lower left", bbox_to_anchor=(0.075, 0.0), ncols=6, frameon=False, fontsize=9,
                  handlelength=1.2, columnspacing=1.2)  # fmt: skip
-    heading(drawn, contest, "where the time goes", "cold: block 1, compile caches empty; warm: later blocks")
+    heading(
+        drawn,
+        contest,
+        "where the time goes",
+        "to the end of the timed steps, without epochs; cold: block 1; warm: later ones",
+    )
     return drawn

@@ -7,7 +7,7 @@ import pandas as pd
 from bench import derived, record, stats
 from bench.derived import STRIKES
 from bench.report import ledger
-from bench.report.contest import ArmSummary, Contest, block_numbers, by_block, epoch_phase
+from bench.report.contest import ArmSummary, Contest, by_block, epoch_phase
 from bench.report.folder import Folder
 
 
@@ -54,7 +54,9 @@ def _given_up(folder: Folder, workload: str, device: str, arm: str) -> bool:
 
 
 def _with_contestant(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(contestant=list(map(record.contestant, frame["arm"], frame["label"])))
+    labelled = frame["label"] != ""
+    names = map(record.contestant, frame["arm"][labelled], frame["label"][labelled])
+    return frame.assign(contestant=frame["arm"].mask(labelled, pd.Series(names, frame.index[labelled], dtype="str")))
 
 
 def _summarise(
@@ -125,7 +127,10 @@ def _aside(cell: record.Cell) -> tuple[str, float, float] | None:
 def _validations(points: pd.DataFrame) -> dict[int, list[float]]:
     """Seconds of every validation on the learning curve, by block."""
     once = points.drop_duplicates(["cell", "epoch"])
-    return {block: list(once[once["block"] == block]["validate_s"]) for block in block_numbers(once)}
+    found: dict[int, list[float]] = {}
+    for block, seconds in zip(once["block"].tolist(), once["validate_s"].tolist(), strict=True):
+        found.setdefault(block, []).append(seconds)
+    return dict(sorted(found.items()))
 
 
 def _percentiles(values: list[float]) -> tuple[float, float, float] | None:

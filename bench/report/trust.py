@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench import derived, wording
+from bench.effects import Effect
 from bench.report import verdicts
 from bench.report.contest import Contest
 from bench.report.folder import Folder
 from bench.report.markdown import visible
+from bench.report.parity_table import unproved
 from bench.report.verdicts import Comparison
 from bench.wording import number
+
+NOISY = 1.5
+"""An interval of an arm against itself whose ends are this far apart, as from 0.82 to 1.22, is worth a caution."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Word:
 
 def trust(folder: Folder, contests: Sequence[Contest]) -> list[Word]:
     """Data, parity, cells, disturbances and noise, in this order; nothing is left out for being good."""
-    return [*_data(folder), *_parity(folder), *_cells(folder), *_disturbed(folder), *_noise(contests)]
+    return [*_data(folder), *_parity(folder), *_cells(folder), *_disturbed(folder), *_noise(folder, contests)]
 
 
 def _data(folder: Folder) -> list[Word]:
@@ -41,10 +46,8 @@ def _data(folder: Folder) -> list[Word]:
 def _parity(folder: Folder) -> list[Word]:
     if not folder.parities:
         return [Word("no parity record", "bad")]
-    passed = sum(parity.passed for parity in folder.parities)
-    every = passed == len(folder.parities)
-    words = f"parity: {passed} of {len(folder.parities)} equal to the reference"
-    return [Word(words, "good" if every else "bad")]
+    passed, every = sum(parity.passed for parity in folder.parities), len(folder.parities) + len(unproved(folder))
+    return [Word(f"parity: {passed} of {every} equal to the reference", "good" if passed == every else "bad")]
 
 
 def _cells(folder: Folder) -> list[Word]:
@@ -71,7 +74,7 @@ def _disturbed(folder: Folder) -> list[Word]:
                  "bad" if share else "good")]  # fmt: skip
 
 
-def _noise(contests: Sequence[Contest]) -> list[Word]:
+def _noise(folder: Folder, contests: Sequence[Contest]) -> list[Word]:
     """Of the A/A control the worst: one that differs from itself, else the one with the widest interval."""
     found = [
         (contest, control)
@@ -79,8 +82,8 @@ def _noise(contests: Sequence[Contest]) -> list[Word]:
         if (control := verdicts.control(contest, "train_step" if contest.ranked else contest.epoch_phase))
     ]
     if not found:
-        return [Word("no A/A control", "bad")]
-    contest, worst = max(found, key=lambda pair: (_kind(pair[1]) == "bad", _width(pair[1])))
+        return [Word("A/A control not measured" if folder.run.control else "no A/A control", "bad")]
+    contest, worst = max(found, key=lambda pair: (_kind(pair[1]) == "bad", *_width(pair[1].effect)))
     where = f" ({visible(contest.workload)}, the worst of {len(found)})" if len(found) > 1 else ""
     effect = worst.effect
     low, middle, high = (wording.figure(value, effect) for value in (effect.low, effect.ratio, effect.high))
@@ -89,10 +92,12 @@ def _noise(contests: Sequence[Contest]) -> list[Word]:
 
 
 def _kind(control: Comparison) -> Literal["good", "bad", "plain"]:
+    """Caution where the arm differs from itself, and where so wide an interval hides any difference that matters."""
     if control.verdict == "SAME":
         return "good"
-    return "plain" if control.verdict == "UNRESOLVED" else "bad"
+    return "plain" if control.verdict == "UNRESOLVED" and _width(control.effect)[0] < NOISY else "bad"
 
 
-def _width(control: Comparison) -> float:
-    return control.effect.high / control.effect.low if control.effect.low else math.inf
+def _width(effect: Effect) -> tuple[float, float]:
+    """Of the interval, and where there is none, how far from 1 the ratio is."""
+    return effect.high / effect.low if effect.low else math.inf, abs(math.log(effect.ratio))

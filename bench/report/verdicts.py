@@ -183,8 +183,10 @@ def legend(margin: float, intervals: int) -> str:
     low, high = 1 / (1 + margin), 1 + margin
     misses = intervals * (1 - effects.CONFIDENCE)
     return (
-        "How to read a verdict: the interval is a 95 % one for the ratio of two times, made from the logarithms of the "
-        f"blocks' ratios. **SAME**: it lies inside [{low:.3f}, {high:.3f}] (margin {100 * margin:g} %). **FASTER**, "
+        "How to read a verdict: a ratio is the geometric mean of the ratios in the blocks that both arms have, so not "
+        "quite the quotient of their medians; its 95 % interval is made from the logarithms of these ratios (from six "
+        f"blocks on at {100 * effects.STOPPED_CONFIDENCE:g} %, to hold 95 % although blocks stop once intervals are "
+        f"narrow). **SAME**: it lies inside [{low:.3f}, {high:.3f}] (margin {100 * margin:g} %). **FASTER**, "
         "**SLOWER**: it excludes 1 and does not lie inside that. **UNRESOLVED**: neither; more blocks would tell. "
         f"Each interval holds with 95 % on its own: of the {intervals} in the tables of pairs about "
         f"{number(misses, 2)} miss the true ratio. Detectable: the smallest true difference that so many blocks with "
