@@ -78,6 +78,8 @@ def create(out: Path, run: record.Run) -> Path:
 
 def find(run: str, out: Path) -> Path:
     """The folder that `--resume` or `bench report` names: a path, or an id under `out`."""
+    if not run:
+        raise UsageError("'': no run has an empty name; name a run's folder, or its id under --out")
     places = dict.fromkeys((Path(run), out / run))  # an absolute path is the same place twice
     for folder in places:
         try:
@@ -86,6 +88,8 @@ def find(run: str, out: Path) -> Path:
         except PermissionError as error:
             cure = "let this user in, or run bench as its owner"
             raise UsageError(f"{folder}: cannot be entered ({error.strerror}); {cure}") from error
+        except OSError as error:  # a name longer than any file's
+            raise UsageError(f"{run[:40]}…: cannot be a folder ({error.strerror}); name a run's, or its id") from error
     missing = " and ".join(str(folder / "run.json") for folder in places)
     raise UsageError(f"{run}: no run there (looked for {missing}); name a run's folder, or its id under --out")
 

@@ -106,7 +106,7 @@ def test_arms_are_alike_only_where_every_parity_record_says_so(measured: Contest
     assert alike(measured, folder.parities).text == "Same mathematics: 4 of 4 arms equal to the reference"
     failed = msgspec.structs.replace(folder.parities[0], passed=False)
     found = alike(measured, [failed, *folder.parities[1:]])
-    assert (found.text, found.kind) == ("Not the same: 1 of 4 arms differ from the reference", "bad")
+    assert (found.text, found.kind) == ("Not proved the same: 1 of 4 arms fail parity with the reference", "bad")
     assert alike(measured, []).kind == "bad"
     other = msgspec.structs.replace(failed, workload="conv_only")
     assert alike(measured, [*folder.parities, other]).kind == "good", "the failure is another contest's"

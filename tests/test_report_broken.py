@@ -65,7 +65,10 @@ def test_figures_of_cells_that_were_lost_do_not_stay_behind(tmp_path: Path) -> N
         ({"data_identity": "synthetic"}, "was measured on synthetic data, the run says genuine"),
         ({"arm": "another"}, "which this run does not have"),
         ({"pytest_benchmark": {"benchmarks": [{"stats": {}}]}}, "rounds in an unknown form (KeyError"),
-        ({"pytest_benchmark": {"benchmarks": [{"extra_info": EXTRA, "stats": {"data": [0.0]}}]}}, "of no time"),
+        (
+            {"pytest_benchmark": {"benchmarks": [{"extra_info": EXTRA, "stats": {"data": [0.0]}}]}},
+            "no possible time",
+        ),
         (
             {
                 "pytest_benchmark": {
@@ -74,6 +77,23 @@ def test_figures_of_cells_that_were_lost_do_not_stay_behind(tmp_path: Path) -> N
             },
             "without its start",
         ),
+        (
+            {
+                "pytest_benchmark": {
+                    "benchmarks": [{"extra_info": EXTRA | {"starts_s": [1.0, 2.0]}, "stats": {"data": [1.0]}}]
+                }
+            },
+            "without its start",
+        ),
+        (
+            {
+                "pytest_benchmark": {
+                    "benchmarks": [{"extra_info": EXTRA | {"starts_s": ["soon"]}, "stats": {"data": [1.0]}}]
+                }
+            },
+            "rounds in an unknown form (TypeError",
+        ),
+        ({"ledger": (record.Span("lunch", 0.0, 1.0),)}, "has lunch in its ledger, which no cell has"),
     ],
 )
 def test_a_cell_that_cannot_be_compared_is_set_aside_with_the_reason(

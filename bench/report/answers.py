@@ -96,4 +96,6 @@ def learning(contest: Contest) -> list[str]:
     losses = [arm.validation["loss"].median for arm in last]
     low, high = f"{min(losses):.4f}", f"{max(losses):.4f}"
     words = (low if low == high else f"{low} to {high}") + (f" over {len(last)} arms" if len(last) > 1 else "")
-    return [f"Validation loss after epoch {contest.epochs}: {words}."]
+    naive = contest.spec.naive_loss
+    beside = f"; naive {naive:.4f}" if naive is not None else ""
+    return [f"Validation loss after epoch {contest.epochs}: {words}{beside}. Too few trainings for a verdict on it."]

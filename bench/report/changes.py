@@ -39,8 +39,8 @@ def changes(machines: Sequence[Machine]) -> list[str]:
         return ["No two runs here can be compared: a trend begins with the second run of a machine."]
     blocks = []
     if rows:
-        header = ["workload", "arm", "time after / before", "since run", "confirmed by", "before, ms", "after, ms"]
-        blocks += [table(header, rows, left=2), "What else differs from the run before:", "\n".join(causes)]
+        header = ["workload", "arm", "since run", "confirmed by", "time after / before", "before, ms", "after, ms"]
+        blocks += [table(header, rows, left=4), "What else differs from the run before:", "\n".join(causes)]
     else:
         blocks.append(f"No step time has changed for good, in {compared} series of two runs or more.")
     return blocks + (["To be confirmed by the next run:", "\n".join(waiting)] if waiting else [])
@@ -48,7 +48,7 @@ def changes(machines: Sequence[Machine]) -> list[str]:
 
 def _change(series: Series, change: Change) -> list[str]:
     runs = (series.entries[place].run for place in (change.first, change.second))
-    return [wording.ratio(change.ratio), *map(_id, runs), number(change.before_s * 1e3), number(change.after_s * 1e3)]
+    return [*map(_id, runs), wording.ratio(change.ratio), number(change.before_s * 1e3), number(change.after_s * 1e3)]
 
 
 def _cause(series: Series, changes: Sequence[Change]) -> str:

@@ -11,6 +11,9 @@ from typing import Any
 from bench import derived, record
 from bench.errors import UsageError
 
+SHORTEST_S, LONGEST_S = 1e-9, 1e7
+"""A round that is said to have taken less, or more than four months, was not measured."""
+
 
 @dataclass(frozen=True)
 class SetAside:
@@ -109,7 +112,7 @@ def _read_all(
         reason = None
         try:
             value = record.read(path, kind)
-            reason = _unusable(value, run)
+            reason = _unusable(value, run) if value.id == path.stem else f"holds {value.id!r}, not what its name says"
         except UsageError as error:
             reason = str(error).replace(f"{path}: ", "")
         if reason is None:
@@ -136,15 +139,19 @@ def _unusable(value: Any, run: record.Run) -> str | None:
         whole = all(
             phase.steps_per_round >= 1
             and phase.samples_per_round >= 1
-            and min(phase.rounds_s, default=1.0) > 0
-            and max(phase.rounds_s, default=1.0) < math.inf
+            and min(phase.rounds_s, default=SHORTEST_S) >= SHORTEST_S
+            and max(phase.rounds_s, default=SHORTEST_S) <= LONGEST_S
             and len(phase.starts_s) in (0, len(phase.rounds_s))
             and all(map(math.isfinite, phase.starts_s))
             for phase in derived.phases(value).values()
         )
         strange = {span.name for span in value.ledger} - set(record.SPANS)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         return f"holds rounds in an unknown form ({type(error).__name__}: {error}); delete it and resume the run"
     if strange:
         return f"has {', '.join(sorted(strange))} in its ledger, which no cell has; delete it and resume the run"
-    return None if whole else "holds a round of no steps, of no time or without its start; delete it and resume the run"
+    return (
+        None
+        if whole
+        else "holds a round of no steps, of no possible time or without its start; delete it and resume the run"
+    )

@@ -55,7 +55,7 @@ def alike(contest: Contest, parities: Sequence[Parity]) -> Word:
     if not mine:
         return Word("Not known to learn the same: no parity record", "bad")
     if failed:
-        return Word(f"Not the same: {len(failed)} of {len(mine)} arms differ from the reference", "bad")
+        return Word(f"Not proved the same: {len(failed)} of {len(mine)} arms fail parity with the reference", "bad")
     if unproved:
         words = f"Not known to learn the same: no parity record of {', '.join(map(visible, sorted(unproved)))}"
         return Word(words, "bad")

@@ -23,8 +23,9 @@ TITLE = "Runs"
 def asked(name: str, out: Path) -> bool:
     """Whether `bench report` is to make an index: `name` is a folder, and no run by its path or its id under `out`."""
     try:
-        return Path(name).is_dir() and not any((place / name / "run.json").is_file() for place in (Path(), out))
-    except PermissionError:
+        a_run = any((place / name / "run.json").is_file() for place in (Path(), out))
+        return bool(name) and Path(name).is_dir() and not a_run
+    except OSError:
         return False  # looking for the run will say so
 
 

@@ -79,9 +79,9 @@ def _series(place: int, series: Series, path: str | None) -> list[str]:
     facts = f"{_runs(len(series.entries))} on {workload.data.identity} data; {where}; workload digest "
     facts += f"{text(workload.digest, 20)}, result schema {run.schema}, margin {100 * run.margin:g} %."
     rows = [_row(short(arm), series, trend) for arm, trend in series.trends.items()]
-    header = ["arm", "level, ms", "runs on it", "since run", "last run, ms", "last / level", "last run is"]
+    header = ["arm", "last run is", "level since", "level, ms", "runs on it", "last run, ms", "last / level"]
     figure = [f"![{text(caption(place, series))}]({path})"] if path else []
-    return [f"### {short(title(place + 1, series))}", facts, *figure, table(header, rows)]
+    return [f"### {short(title(place + 1, series))}", facts, *figure, table(header, rows, left=3)]
 
 
 def _row(arm: str, series: Series, trend: Trend) -> list[str]:
@@ -90,11 +90,11 @@ def _row(arm: str, series: Series, trend: Trend) -> list[str]:
     if last.place != len(series.entries) - 1:
         measured += f", in {short(series.entries[last.place].run.id)}"
     if not trend.levels:
-        return [arm, "-", "-", "-", measured, "-", STATES[last.state]]
+        return [arm, STATES[last.state], "-", "-", "-", measured, "-"]
     level = trend.levels[-1]
     since = short(series.entries[level.first].run.id)
     over = number(last.time.ratio / level.step_s)
-    return [arm, number(level.step_s * 1e3), str(level.runs), since, measured, over, STATES[last.state]]
+    return [arm, STATES[last.state], since, number(level.step_s * 1e3), str(level.runs), measured, over]
 
 
 def _within(point: Point) -> str:

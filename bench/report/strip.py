@@ -64,7 +64,7 @@ def rounds(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
         if last:
             axes.set_xlabel("rounds of each block, in the order they ran")
     crossed = "crosses: disturbed; " if (steps["tainted"] == 1).any() else ""
-    key = f"hollow: warm-up; {crossed}carets: above the axis; line: median of block medians"
+    key = f"hollow: warm-up; {crossed}carets: above the axis; line: median of blocks; each arm on its own scale"
     heading(figure, contest, "step time of every round, ms", key)
     return figure
 

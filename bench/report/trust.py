@@ -15,6 +15,7 @@ from bench.report.parity_table import unproved
 from bench.report.verdicts import Comparison
 from bench.wording import number
 
+Kind = Literal["good", "bad", "plain"]
 NOISY = 1.5
 """An interval of an arm against itself whose ends are this far apart, as from 0.82 to 1.22, is worth a caution."""
 
@@ -24,7 +25,7 @@ class Word:
     """One thing to know; `bad` asks for caution."""
 
     text: str
-    kind: Literal["good", "bad", "plain"]
+    kind: Kind
 
 
 def trust(folder: Folder, contests: Sequence[Contest]) -> list[Word]:
@@ -53,7 +54,9 @@ def _parity(folder: Folder) -> list[Word]:
 def _cells(folder: Folder) -> list[Word]:
     planned = len(folder.run.plan)
     ok = sum(cell.status == "ok" for cell in folder.everything)
-    found = [Word(f"{ok} of {planned} cells measured", "good" if 0 < ok == planned else "bad")]
+    # Blocks that a budget left out are in no plan of the first schema.
+    whole: Kind = "plain" if "budget" in (folder.run.ended_because or "") else "good"
+    found = [Word(f"{ok} of {planned} cells measured", whole if 0 < ok == planned else "bad")]
     failed = sum(cell.status == "failed" for cell in folder.everything)
     found += [Word(f"{failed} failed", "bad")] if failed else []
     return found + ([Word("not finished", "bad")] if folder.run.finished is None else [])
@@ -91,7 +94,7 @@ def _noise(folder: Folder, contests: Sequence[Contest]) -> list[Word]:
     return [Word(f"noise, an arm against itself: {middle} ({sure}){where}", _kind(worst))]
 
 
-def _kind(control: Comparison) -> Literal["good", "bad", "plain"]:
+def _kind(control: Comparison) -> Kind:
     """Caution where the arm differs from itself, and where so wide an interval hides any difference that matters."""
     if control.verdict == "SAME":
         return "good"
