@@ -40,7 +40,7 @@ def check_end(shown: list[str], folder: Path) -> None:
     assert ["keras-torch", "-", "failed", "0"] in table
     told = [line for line in shown if line][-4:]
     assert re.fullmatch(
-        r"conv: keras-jax is fastest; torch-eager takes \d\.\d+ times as long \[\d\.\d+, \d\.\d+\]", told[0]
+        r"conv: keras-jax is fastest\. torch-eager takes \d\.\d+ times as long \[\d\.\d+, \d\.\d+\]\.", told[0]
     )
     caution = 'caution: synthetic data; 1 parity check failed; 6 cells failed: see "Read this first" in the report'
     pages = [f"report: results/run/{name}" for name in ("report.html", "report.md") if (folder / name).is_file()]
