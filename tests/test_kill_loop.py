@@ -26,7 +26,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 MEASURED = (
-    "In words", "Step time", "Epoch", "Where the time goes", "Resources", "Disturbances", "Learning", "Read this first",
+    "Verdict", "In words", "Step time", "Epoch", "Where the time goes", "Resources", "Disturbances", "Learning", "Read this first",
 )  # fmt: skip
 """Sections of which only the form is compared: headings, what notices are about, the rows' first cells."""
 OF_THE_MACHINE = ("Disturb", "Before or after", "Tried again", "Not settled", "warm_up", "frequency")
@@ -43,6 +43,8 @@ def shape_of(report: str) -> list[str]:
         if line.startswith(OF_THE_PROCESS) or section.startswith("Disturbances"):
             continue
         said = line
+        if line.startswith("How far to trust it"):
+            said = "; ".join(part for part in line.split("; ") if "disturbed" not in part and "noise" not in part)
         if section.startswith(MEASURED):
             notice = re.match(r"- \*\*(.+?)\*\*", line)
             first = line.split("|")[1].strip() if line.startswith("| ") else ""
