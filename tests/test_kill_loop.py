@@ -26,7 +26,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 MEASURED = (
-    "Verdict", "In words", "Step time", "Epoch", "Where the time goes", "Resources", "Disturbances", "Learning", "Read this first",
+    "Verdict", "In words", "Step time", "Epoch", "Where the time goes", "Resources", "Disturbances", "Learning",
+    "Read this first",
 )  # fmt: skip
 """Sections of which only the form is compared: headings, what notices are about, the rows' first cells."""
 OF_THE_MACHINE = ("Disturb", "Before or after", "Tried again", "Not settled", "warm_up", "frequency")
