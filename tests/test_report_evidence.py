@@ -304,3 +304,20 @@ def test_a_run_of_schema_1_is_reported_with_its_own_warm_up_and_without_what_it_
     found = rows(folder / "measurements.csv")
     assert {(r["label"], r["tainted"], r["start_s"]) for r in found} == {("", "0", "")}
     assert {r["counted"] for r in found if r["phase"] == "train_step" and r["round"] in ("1", "2", "3")} == {"0"}
+
+
+def test_a_cause_that_rests_on_rounds_counted_although_disturbed_says_so(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=("torch-eager",), blocks=1, rounds=5)
+    assert "with caution" not in section(report(folder), "### Resources and cause")
+    (cell,) = cells(folder, "conv.torch-eager.cpu.b1.json")
+    begin_s = derived.phases(cell)["epoch"].starts_s[0]
+    window = record.Window(begin_s + 1e-3, begin_s + 2e-3, {}, ("12 pages were swapped",))
+    edit(folder / "cells" / f"{cell.id}.json", watch=(*cell.watch, window))
+    assert "with caution: most rounds behind it were disturbed" in section(report(folder), "### Resources and cause")
+
+
+def test_pairs_without_any_interval_are_one_line_and_no_table(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=ARMS, blocks=1, rounds=5)
+    page = report(folder)
+    assert "No pair by its step time: one block gives no interval, so no verdict." in page
+    assert "Every pair by its" not in page

@@ -71,6 +71,12 @@ def _epochs(contest: Contest) -> list[str]:
         return []
     best = found[0].a.epoch_s
     assert best is not None
+    if verdicts.undecided(contest, contest.epoch_phase):
+        others = [f"{short(each.b.arm)} {number(1 / each.effect.ratio)}" for each in found]
+        return [
+            f"Epoch time: the shortest is {short(found[0].a.arm)}'s, {number(best.median)} s; in times of it, without "
+            f"interval or verdict after one block: {', '.join(others)}."
+        ]
     others = [f"{each.verdict} {LINK[each.verdict]} {short(each.b.arm)} {wording.ratio(each.effect)}" for each in found]
     count = {verdicts.blocks(each.effect.blocks) for each in found}
     return [

@@ -10,6 +10,8 @@ from bench.report.markdown import short, table, text
 from bench.wording import number
 
 MIB = 2**20
+STEPS = ("train_step", "small_step")
+DISTURBED = "with caution: most rounds behind it were disturbed"
 
 
 @dataclass(frozen=True)
@@ -143,14 +145,16 @@ def _unavailable(by_arm: dict[str, list[record.Cell]]) -> list[str]:
 
 
 def _causes(contest: Contest, arms: Sequence[ArmSummary]) -> list[str]:
-    found = {arm.arm: evidence for arm in arms if (evidence := _evidence(contest, arm))}
-    if not found:
+    lines = []
+    for arm in arms:
+        cells = _telling(contest, arm)
+        evidence = _evidence(contest, arm, cells)
+        if evidence is not None:
+            made = cause(evidence)
+            caution = f", {DISTURBED}" if _disturbed(contest, cells) else ""
+            lines.append(f"- {short(arm.arm)}: **{made.kind}**{caution}. {text(made.sentence)}")
+    if not lines:
         return []
-    lines = [
-        f"- {short(arm)}: **{made.kind}**. {text(made.sentence)}"
-        for arm, evidence in found.items()
-        for made in [cause(evidence)]
-    ]
     return [
         "Why a step takes as long as it does, from the first block's process alone where it measured a small step, so "
         "that its figures may differ a little from those above:",
@@ -158,13 +162,28 @@ def _causes(contest: Contest, arms: Sequence[ArmSummary]) -> list[str]:
     ]
 
 
-def _evidence(contest: Contest, arm: ArmSummary) -> Evidence | None:
-    """Of one process where there is one with a small step: a drift between two would look like a fixed cost."""
+def _telling(contest: Contest, arm: ArmSummary) -> list[record.Cell]:
+    """One process with a small step, if there is one: a drift between two would look like a fixed cost. Else all."""
+    cells = contest.cells_of(arm.arm)
+    for cell in cells:
+        found = derived.phases(cell)
+        if all(name in found and found[name].counted_s for name in ("train_step", "small_step")):
+            return [cell]
+    return cells
+
+
+def _disturbed(contest: Contest, cells: Sequence[record.Cell]) -> bool:
+    """Whether some of what the cause is made from counts although most of it was disturbed."""
+    phases = (derived.phases(cell).get(name) for cell in cells for name in (*STEPS, contest.epoch_phase))
+    return any(phase is not None and phase.mostly_tainted for phase in phases)
+
+
+def _evidence(contest: Contest, arm: ArmSummary, cells: Sequence[record.Cell]) -> Evidence | None:
     made = ceiling(contest, arm.arm)
     most = made.flops_per_s if made else None
-    for cell in contest.cells_of(arm.arm):
-        found = derived.phases(cell)
-        own, small, epoch = (found.get(name) for name in ("train_step", "small_step", contest.epoch_phase))
+    if len(cells) == 1:
+        found = derived.phases(cells[0])
+        own, small, epoch = (found.get(name) for name in (*STEPS, contest.epoch_phase))
         if own and own.counted_s and small and small.counted_s:
             return Evidence(
                 _step_s(own),

@@ -105,9 +105,12 @@ def _beside(comparison: verdicts.Comparison | None, own: Spread) -> str:
 
 
 def _verdicts(contest: Contest, phase: str) -> list[str]:
+    what = "step" if phase == "train_step" else "epoch"
+    if verdicts.undecided(contest, phase):
+        return [f"No pair by its {what} time: one block gives no interval, so no verdict."]
     found = verdicts.verdict_table(contest, phase)
     first = ", the A/A control first" if verdicts.control(contest, phase) else ""
-    return [f"Every pair by its {'step' if phase == 'train_step' else 'epoch'} time{first}:", found] if found else []
+    return [f"Every pair by its {what} time{first}:", found] if found else []
 
 
 def _aside(arm: ArmSummary) -> str:

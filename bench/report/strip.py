@@ -15,6 +15,8 @@ MOST_MARKS = 2_000
 MOST_BLOCKS = 100
 """That are set apart by a line."""
 DPI = 200
+FAR = 3.0
+"""Times their median: what is farther up is marked at the edge, so that a few stalls do not flatten all others."""
 COLUMNS = ["arm", "label", "block", "round", "warmup", "tainted", "counted"]
 
 
@@ -72,8 +74,9 @@ def rounds(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
 def _row(axes: Axes, arm: ArmSummary, rows: pd.DataFrame, look: Look, blocks: list[int]) -> None:
     step_ms = rows["step_time_s"] * 1e3
     counted = step_ms[rows["counted"] == 1]
-    margin = max(0.15 * (counted.max() - counted.min()), 0.01 * counted.max())
-    edge = counted.max() + margin
+    highest = min(counted.max(), FAR * counted.median())
+    margin = max(0.15 * (highest - counted.min()), 0.01 * highest)
+    edge = highest + margin
     number_of = rows.groupby("block")["round"].transform("size")
     x = rows["block"].map({block: place for place, block in enumerate(blocks)}).astype(float)
     x = x + 0.04 + 0.92 * (rows["round"].astype(float) - 0.5) / number_of

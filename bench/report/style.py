@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from bench.report.markdown import visible
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#B8A90B")
 """Okabe and Ito's palette (2008), told apart with every common colour blindness; yellow darkened for white paper."""
+STOCK = ("keras-tensorflow", "keras-jax", "keras-torch", "torch-eager", "torch-compile")
+"""Arms that look the same in every report, so that two of them can be held side by side."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 GREY = "#767676"
 FAINT = "#D9D9D9"
@@ -41,11 +44,15 @@ class Look:
 
 
 def looks(arms: Iterable[str]) -> dict[str, Look]:
-    """Colour and marker by arm, from the order of the run's arms."""
-    return {
-        arm: Look(OKABE_ITO[place % len(OKABE_ITO)], MARKERS[(place + place // len(OKABE_ITO)) % len(MARKERS)])
-        for place, arm in enumerate(arms)
-    }
+    """Colour and marker by arm: the stock arms' own, whatever else is in the run; others take those left, in order."""
+    names = list(dict.fromkeys(arms))
+    places = {arm: STOCK.index(arm) for arm in names if arm in STOCK}
+    free = itertools.count(len(STOCK))
+    return {arm: _look(places[arm] if arm in places else next(free)) for arm in names}
+
+
+def _look(place: int) -> Look:
+    return Look(OKABE_ITO[place % len(OKABE_ITO)], MARKERS[(place + place // len(OKABE_ITO)) % len(MARKERS)])
 
 
 def context() -> AbstractContextManager[None]:

@@ -86,6 +86,12 @@ def _percent(share: float) -> str:
     return f"{number(100 * share, 2)} %" if share < 1 else "over 100 %"
 
 
+def undecided(contest: Contest, phase: str) -> bool:
+    """Whether there are pairs, and none of them has an interval."""
+    found = comparisons(contest, phase)
+    return bool(found) and all(math.isinf(each.effect.high) for each in found)
+
+
 def verdict_table(contest: Contest, phase: str) -> str | None:
     """The A/A control's row, then every pair's; None where nothing can be compared."""
     noise = control(contest, phase)
