@@ -1,53 +1,25 @@
 """The CSV file beside every figure holds what the figure shows."""
 
 from collections.abc import Callable
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
-from make_run import make_run
+from drawing import HOLE, Made, draw, make_drawn
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bench.report import build, curves, dots, figures, frames, phase_bars, quality, strip, style
-from bench.report.contest import Contest
-from bench.report.folder import load
-from bench.report.summary import contests
-
-HOLE = "no compiler; install g++"
-Made = tuple[Path, Contest, dict[str, style.Look]]
+from bench.report import curves, dots, figures, phase_bars, quality, strip, style
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    folder = make_run(
-        tmp_path_factory.mktemp("runs") / "run",
-        workloads=("conv",),
-        blocks=3,
-        rounds=6,
-        epochs=3,
-        identity="genuine",
-        holes={"torch-compile": HOLE},
-        control="torch-eager",
-        busy=0.1,
-    )
-    build(folder)
-    read = load(folder)
-    (contest,) = contests(read, frames.measurements(read), frames.curves(read))
-    return folder, contest, style.looks(read.run.arms)
+    return make_drawn(tmp_path_factory.mktemp("runs") / "run")
 
 
 def table(made: Made, name: str) -> pd.DataFrame:
     return pd.read_csv(made[0] / "figures" / f"{name}-conv-cpu.csv", keep_default_na=False, na_values=[""])
-
-
-def draw(function: Callable[..., Figure | None], made: Made) -> Figure:
-    with style.context():
-        figure = function(made[1], made[2])
-    assert figure is not None
-    return figure
 
 
 def drawn(figure: Figure, look: style.Look, panel: int = 0) -> list[tuple[list[float], list[float]]]:

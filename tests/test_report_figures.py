@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import Made, draw, made, make_drawn
 from make_run import ARMS, edit, make_run
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -16,45 +17,14 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from bench import record, wording
-from bench.report import build, curves, dots, figures, frames, strip, style, verdicts
-from bench.report.contest import Contest
-from bench.report.folder import load
-from bench.report.summary import contests
+from bench.report import build, curves, dots, figures, strip, style, verdicts
 
-HOLE = "no C++ compiler was found on this machine; install g++ or clang, or set CXX, and run it again"
 DRAWN = [kind.draw for kind in figures.KINDS]
-Made = tuple[Path, Contest, dict[str, style.Look]]
-
-
-def made(folder: Path) -> Made:
-    read = load(folder)
-    found = contests(read, frames.measurements(read), frames.curves(read))
-    return folder, found[0], style.looks(read.run.arms)
 
 
 @pytest.fixture(scope="module")
 def genuine(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    folder = tmp_path_factory.mktemp("runs") / "genuine"
-    make_run(
-        folder,
-        workloads=("conv",),
-        blocks=3,
-        rounds=6,
-        epochs=3,
-        identity="genuine",
-        holes={"torch-compile": HOLE},
-        control="torch-eager",
-        busy=0.1,
-    )
-    build(folder)
-    return made(folder)
-
-
-def draw(function: Callable[..., Figure | None], made: Made) -> Figure:
-    with style.context():
-        figure = function(made[1], made[2])
-    assert figure is not None
-    return figure
+    return make_drawn(tmp_path_factory.mktemp("runs") / "genuine")
 
 
 def in_colour(axes: Axes, look: style.Look, marker: str | None = None) -> list[Line2D]:

@@ -150,8 +150,6 @@ def _unusable(value: Any, run: record.Run) -> str | None:
         return f"holds rounds in an unknown form ({type(error).__name__}: {error}); delete it and resume the run"
     if strange:
         return f"has {', '.join(sorted(strange))} in its ledger, which no cell has; delete it and resume the run"
-    return (
-        None
-        if whole
-        else "holds a round of no steps, of no possible time or without its start; delete it and resume the run"
-    )
+    if not whole:
+        return "holds a round of no steps, of no possible time or without its start; delete it and resume the run"
+    return None
