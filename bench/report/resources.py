@@ -147,10 +147,11 @@ def _unavailable(by_arm: dict[str, list[record.Cell]]) -> list[str]:
 def _causes(contest: Contest, arms: Sequence[ArmSummary]) -> list[str]:
     lines = []
     for arm in arms:
-        cells = _telling(contest, arm)
-        evidence = _evidence(contest, arm, cells)
+        telling = _telling(contest, arm)
+        evidence = _evidence(contest, arm, telling)
         if evidence is not None:
             made = cause(evidence)
+            cells = [telling] if telling else contest.cells_of(arm.arm)
             caution = f", {DISTURBED}" if _disturbed(contest, cells) else ""
             lines.append(f"- {short(arm.arm)}: **{made.kind}**{caution}. {text(made.sentence)}")
     if not lines:
@@ -162,14 +163,13 @@ def _causes(contest: Contest, arms: Sequence[ArmSummary]) -> list[str]:
     ]
 
 
-def _telling(contest: Contest, arm: ArmSummary) -> list[record.Cell]:
-    """One process with a small step, if there is one: a drift between two would look like a fixed cost. Else all."""
-    cells = contest.cells_of(arm.arm)
-    for cell in cells:
+def _telling(contest: Contest, arm: ArmSummary) -> record.Cell | None:
+    """One process with a small step, if there is one: a drift between two would look like a fixed cost."""
+    for cell in contest.cells_of(arm.arm):
         found = derived.phases(cell)
-        if all(name in found and found[name].counted_s for name in ("train_step", "small_step")):
-            return [cell]
-    return cells
+        if all(name in found and found[name].counted_s for name in STEPS):
+            return cell
+    return None
 
 
 def _disturbed(contest: Contest, cells: Sequence[record.Cell]) -> bool:
@@ -178,21 +178,21 @@ def _disturbed(contest: Contest, cells: Sequence[record.Cell]) -> bool:
     return any(phase is not None and phase.mostly_tainted for phase in phases)
 
 
-def _evidence(contest: Contest, arm: ArmSummary, cells: Sequence[record.Cell]) -> Evidence | None:
+def _evidence(contest: Contest, arm: ArmSummary, telling: record.Cell | None) -> Evidence | None:
     made = ceiling(contest, arm.arm)
     most = made.flops_per_s if made else None
-    if len(cells) == 1:
-        found = derived.phases(cells[0])
-        own, small, epoch = (found.get(name) for name in (*STEPS, contest.epoch_phase))
-        if own and own.counted_s and small and small.counted_s:
-            return Evidence(
-                _step_s(own),
-                contest.spec.flops_per_step,
-                most,
-                _step_s(small),
-                small.samples_per_round / small.steps_per_round / (own.samples_per_round / own.steps_per_round),
-                _step_s(epoch) if epoch and epoch.counted_s else None,
-            )
+    if telling:
+        found = derived.phases(telling)
+        own, small = (found[name] for name in STEPS)
+        epoch = found.get(contest.epoch_phase)
+        return Evidence(
+            _step_s(own),
+            contest.spec.flops_per_step,
+            most,
+            _step_s(small),
+            small.samples_per_round / small.steps_per_round / (own.samples_per_round / own.steps_per_round),
+            _step_s(epoch) if epoch and epoch.counted_s else None,
+        )
     if arm.step_s is None:
         return None
     epoch_step_s = arm.epoch_s.median / arm.epoch_steps if arm.epoch_s and arm.epoch_steps else None
