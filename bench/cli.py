@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, setting: Setting | None = None)
         with interruptible():
             given = _parser().parse_args(words)
             caches.require_temporary()
-            code: int = given.verb_function(given, words, setting or Setting(), Console())
+            code: int = given.verb_function(given, words, setting or Setting(), _console())
     except BenchError as error:
         tell(str(error))
         return error.exit_code
@@ -54,6 +55,11 @@ def main(arguments: Sequence[str] | None = None, setting: Setting | None = None)
         tell(NOTHING)
         return INTERRUPTED
     return code
+
+
+def _console() -> Console:
+    """Of every verb's tables; under NO_COLOR without any style, bold too, as `bench.display.screen` has it."""
+    return Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def _parser() -> argparse.ArgumentParser:

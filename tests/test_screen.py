@@ -67,6 +67,15 @@ def test_in_ci_a_terminal_gets_plain_lines(tmp_path, finished):
     check_end(text.splitlines(), finished)
 
 
+@pytest.mark.parametrize("styled", [True, False])
+def test_a_verb_that_prints_tables_styles_them_unless_no_color_is_set(tmp_path, styled):
+    words = ["plan", *harness.grid("fake-1ms")]
+    code, text = Terminal(tmp_path, words, 110, **({} if styled else {"NO_COLOR": "1"})).ended
+    assert code == 0, text
+    assert "fake-1ms" in text
+    assert ("\x1b[" in text) is styled
+
+
 def test_an_interrupted_narrow_terminal_without_colour_is_left_as_it_was(tmp_path):
     fifo = tmp_path / "fake-hangs.fifo"
     os.mkfifo(fifo)
