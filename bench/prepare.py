@@ -33,6 +33,9 @@ def prepare(ready: Contest, work: Path, display: Display) -> tuple[Mapping[str, 
 
 
 def _remembered(spec: Workload, dataset: Dataset) -> record.Workload:
+    naive = naive_loss(dataset)
+    target = naive if spec.quality.target == "naive" else spec.quality.target
+    assert target is not None, "a workload of token data has no naive forecast to reach"
     return record.Workload(
         title=spec.title,
         digest=spec.digest(),
@@ -48,6 +51,8 @@ def _remembered(spec: Workload, dataset: Dataset) -> record.Workload:
         bytes_per_step=cost.training_bytes(spec),
         optimizer=str(spec.optimizer),
         data=dataset.source,
-        naive_loss=naive_loss(dataset),
+        naive_loss=naive,
+        naive_test_loss=naive_loss(dataset, "test"),
+        quality=record.Quality(spec.quality.metric, target, spec.quality.margin),
         published=record.Published(spec.published.curve, spec.published.source) if spec.published else None,
     )

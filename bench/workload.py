@@ -125,6 +125,23 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """What a training is judged by, on the validation set; declared before anything was trained.
+
+    `target` is what time-to-quality waits for; `naive` stands for the loss of "as warm as now" on the data at hand,
+    below which a model begins to be worth anything. Two trainings are equally good within `margin`.
+    """
+
+    metric: Literal["accuracy", "loss"]
+    target: float | Literal["naive"]
+    margin: float
+
+    def __post_init__(self) -> None:
+        if not self.margin > 0:
+            raise ValueError(f"Quality.margin is {self.margin!r}; expected a number above 0")
+
+
+@dataclass(frozen=True)
 class Published:
     """Where the published figures of a workload come from, and what they are."""
 
@@ -169,6 +186,9 @@ class Workload:
     batch_size: int
     epochs: int
     steps_per_epoch: int
+    quality: Quality = field(metadata={"digest": False})
+    comparator: bool = field(default=False, metadata={"digest": False})
+    """Stands beside the published models for comparison: trained in whole schedules, timed only when it is named."""
     published: Published | None = field(default=None, metadata={"digest": False})
 
     def __post_init__(self) -> None:
@@ -190,6 +210,8 @@ class Workload:
             first = self.layers[0]
             if not isinstance(first, Embedding) or first.vocabulary != self.data.vocabulary:
                 raise ValueError(f"{self.name} must begin with an Embedding of vocabulary {self.data.vocabulary}")
+        if self.quality.metric not in self.metrics:
+            raise ValueError(f"{self.name}.quality is of {self.quality.metric!r}; its metrics are {self.metrics}")
         if self.summary()[-1].output_shape != (1,):
             raise ValueError(f"{self.name} ends in shape {self.summary()[-1].output_shape}; expected (1,)")
 

@@ -123,14 +123,14 @@ class Dataset:
         return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 
 
-def naive_loss(dataset: Dataset) -> float | None:
+def naive_loss(dataset: Dataset, split: Literal["validation", "test"] = "validation") -> float | None:
     """Mean absolute error, in standard deviations, of "in `delay` rows it is as warm as in the window's last row".
 
-    Over the samples of the validation batches, as in the source notebook; None for token data.
+    Over the samples of the split's batches, those of validation as in the source notebook; None for token data.
     """
     if dataset.offsets is None:
         return None
-    ends = np.concatenate(dataset.validation_batches())
+    ends = np.concatenate(dataset.validation_batches() if split == "validation" else dataset.test_batches())
     delay = len(dataset.inputs) - len(dataset.targets)
     now = dataset.targets[ends + dataset.offsets[-1] - delay]
     return float(np.mean(np.abs(now - dataset.targets[ends]), dtype=np.float64))
