@@ -8,10 +8,11 @@ import statistics
 from dataclasses import dataclass, field
 
 from bench import cost
+from bench.data.windows import SHUFFLES
 from bench.derived import phases
-from bench.layers import GRU
+from bench.layers import Recurrent
 from bench.record import CEILING, Cell, PlannedCell
-from bench.workload import Reviews, Workload
+from bench.workload import Reviews, Series, Workload
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ def validation_steps(workload: Workload) -> int:
     return (data.validation_rows - data.train_rows - 1 - data.lookback) // workload.batch_size
 
 
+def test_steps(workload: Workload) -> int:
+    """Batches of the test set of the published length; there are as many reviews to test with as to train with."""
+    data = workload.data
+    if isinstance(data, Reviews):
+        return -(-data.samples // workload.batch_size)
+    return (data.rows - data.delay - 1 - data.validation_rows - 1 - data.lookback) // workload.batch_size
+
+
 def memory_bytes(workload: Workload | None, assumptions: Assumptions) -> int:
     """Host memory of one cell: the framework, three copies of the data (read, staged, in flight), a step's traffic."""
     if workload is None:  # square matrices of a few megabytes
@@ -77,12 +86,12 @@ class Estimator:
     def wall_s(self, planned: PlannedCell) -> float:
         """Seconds the planned cell will take."""
         earlier = self._measured.get((planned.workload, planned.arm), [])
-        same = [cell.wall_s for before, cell in earlier if before.phases == planned.phases]
+        same = [_wall_s(cell) for before, cell in earlier if before.phases == planned.phases]
         if same:  # the newest one, whose compile cache is as warm as this one's will be
             return same[-1]
         if earlier:
             before, cell = earlier[-1]
-            return max(0.0, cell.wall_s + self._long_phases_s(planned, cell) - self._long_phases_s(before, cell))
+            return max(0.0, _wall_s(cell) + self._long_phases_s(planned, cell) - self._long_phases_s(before, cell))
         return self._assumed_s(planned) * self._correction()
 
     def _assumed_s(self, planned: PlannedCell) -> float:
@@ -90,7 +99,7 @@ class Estimator:
             return self.assumptions.start_s
         workload = self.workloads[planned.workload]
         rate = self.assumptions.gpu_flops if planned.device == "gpu" else self.assumptions.flops_per_core * self.cores
-        time_steps = sum(shape[0] for layer, shape in workload.layer_inputs() if isinstance(layer, GRU))
+        time_steps = sum(shape[0] for layer, shape in workload.layer_inputs() if isinstance(layer, Recurrent))
         step_s = cost.training_flops(workload) / rate + self.assumptions.step_overhead_s
         step_s += time_steps * self.assumptions.time_step_s
         seconds = self.assumptions.start_s
@@ -102,7 +111,8 @@ class Estimator:
         workload = self.workloads[planned.workload]
         train_s, validate_s = workload.steps_per_epoch * step_s, validation_steps(workload) * step_s / 3
         if "converge" in planned.phases:
-            return workload.epochs * (train_s + validate_s)
+            tested_s = SHUFFLES * validate_s * isinstance(workload.data, Series) + test_steps(workload) * step_s / 3
+            return workload.epochs * (train_s + validate_s) + tested_s
         return ("epoch" in planned.phases) * train_s + ("validate" in planned.phases) * validate_s
 
     def _long_phases_s(self, planned: PlannedCell, cell: Cell) -> float:
@@ -119,4 +129,10 @@ class Estimator:
         """How much longer cells took here than assumed; 1 before there are any."""
         pairs = [pair for pairs in self._measured.values() for pair in pairs]
         assumed_s = sum(self._assumed_s(planned) for planned, _ in pairs)
-        return sum(cell.wall_s for _, cell in pairs) / assumed_s if pairs else 1.0
+        return sum(_wall_s(cell) for _, cell in pairs) / assumed_s if pairs else 1.0
+
+
+def _wall_s(cell: Cell) -> float:
+    """Of the cell, with the epochs that killed processes had trained before its own took the training up."""
+    earlier = cell.curve[: cell.resumed[-1]] if cell.resumed else ()
+    return cell.wall_s + sum(point.train_s + point.validate_s for point in earlier)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,9 @@ from bench import cell, derived, process, record, sentinel
 from bench.cell import Observed, Request
 from bench.implementation import Arm, Device
 from bench.interpreters import base_environment, interpreter
-from bench.layers import Gate
 from bench.profiles import SHORT, Profile
 from bench.record import Cell, PlannedCell
 from bench.runfolder import now
-from bench.workload import Head
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -38,10 +37,11 @@ class Prepared:
     digest: str
     data_identity: str
     data: Path
-    weights: Path
+    weights: Mapping[int, Path]
+    """Files of initial weights, by seed."""
 
 
-BARE = Prepared(digest="", data_identity="none", data=Path(), weights=Path())
+BARE = Prepared(digest="", data_identity="none", data=Path(), weights={})
 """For cells without a workload."""
 
 
@@ -54,8 +54,6 @@ class Launch:
     threads: int
     seed: int
     device: Device
-    head: Head | None
-    gate: Gate | None
     data_limit_bytes: int | None = None
     """Of a cell's private writable memory; None: as much as it wants."""
     least_limit_s: float = LEAST_LIMIT_S
@@ -64,6 +62,12 @@ class Launch:
         """Compile caches of a cell, its contestant's own on its workload: both entries of the control start alike."""
         parts = (planned.workload, planned.arm, planned.label)
         return self.work / "compiled" / ".".join(filter(None, parts))
+
+    def checkpoint(self, planned: PlannedCell) -> Path:
+        """Where a training puts what it goes on from if it is killed."""
+        folder = self.work / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{planned.id}.npz"
 
     def environment(self, arm: Arm, cache: Path, threads: int | None = None) -> tuple[dict[str, str], dict[str, str]]:
         """The whole environment of an arm's process, and what in it the suite has set; makes the cache folder."""
@@ -191,19 +195,20 @@ def _phases(planned: PlannedCell) -> tuple[str, ...]:
 
 def _request(order: Order, launch: Launch, out: Path, started_s: float) -> Request:
     planned = order.planned
+    seed = launch.seed if planned.seed is None else planned.seed
+    weights = order.prepared.weights.get(seed)  # a ceiling has none, a seed chosen later draws its own
     return Request(
         workload=planned.workload,
         arm=planned.arm,
         device=launch.device,
-        head=launch.head,
-        gate=launch.gate,
         threads=launch.threads,
-        seed=launch.seed,
+        seed=seed,
         rounds=launch.profile.rounds,
         steps_per_round=launch.profile.steps_per_round[planned.device],
         epoch_limit_s=order.epoch_limit_s,
         prepared=str(order.prepared.data),
-        weights=str(order.prepared.weights),
+        weights=None if weights is None else str(weights),
+        checkpoint=str(launch.checkpoint(planned)) if "converge" in planned.phases else None,
         out=str(out),
         parent=os.getpid(),
         started_s=started_s,
@@ -267,7 +272,7 @@ def _cell(
         block=planned.block,
         digest=prepared.digest,
         data_identity=prepared.data_identity,
-        seed=launch.seed,
+        seed=launch.seed if planned.seed is None else planned.seed,
         status=status,
         reason=reason,
         output_tail=output_tail,
@@ -287,4 +292,8 @@ def _cell(
         device_process_peak_memory_bytes=observed.device_process_peak_memory_bytes if observed else None,
         energy=observed.energy if observed else (),
         beside=beside,
+        tested=observed.tested if observed else None,
+        resumed=observed.resumed if observed else (),
+        diverged=observed is not None and observed.diverged,
+        starts=observed.starts if observed else (),
     )

@@ -7,10 +7,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench import plan, runner
+from bench.contest import Options
 from bench.display.live import duration
 from bench.estimate import memory_bytes
 from bench.execution import Setting
-from bench.plan import Options
 
 
 def show(options: Options, setting: Setting, console: Console) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import bench.data
 from bench import caches, cost, record, weights
+from bench.contest import Contest
 from bench.data.windows import Dataset, naive_loss
 from bench.display.progress import Display
 from bench.launch import Prepared
-from bench.plan import Contest
 from bench.workload import Workload
 
 
@@ -25,9 +25,10 @@ def prepare(ready: Contest, work: Path, display: Display) -> tuple[Mapping[str, 
         folder = bench.data.prepare(spec, options.data, options.data_dir, cache=caches.root(), say=display.say)
         dataset = bench.data.open_saved(folder)
         display.say(f"{name}: {dataset.source.description}")
-        weights_file = work / f"{name}.npz"
-        weights.save(weights_file, weights.initial_weights(spec, options.seed))
-        prepared[name] = Prepared(spec.digest(), dataset.source.identity, folder, weights_file)
+        files = {seed: work / f"{name}.s{seed}.npz" for seed in options.seeds}
+        for seed, file in files.items():
+            weights.save(file, weights.initial_weights(spec, seed))
+        prepared[name] = Prepared(spec.digest(), dataset.source.identity, folder, files)
         remembered[name] = _remembered(spec, dataset)
     return prepared, remembered
 

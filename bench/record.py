@@ -26,6 +26,8 @@ CONTROL = "a2"
 """Label of the A/A control: the second entry of one arm."""
 CEILING = "ceiling"
 """Stands for the workload in a cell that measures how fast a framework multiplies matrices; also its phase."""
+STARTS = "starts"
+"""Phase of a cell that looks at many seeds of a workload before their first step."""
 
 ABSENT = frozenset({"container", "cpu_quota", "gpu_problem", "image"})
 """Keys of a run's environment whose None says that there is none, not that it is unknown."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Arrays, Metrics, Setup
+from bench.implementation import Arrays, Metrics, Setup, State
 from impl_torch import losses
 from impl_torch.device import configure
 from impl_torch.model import Masks, Model
@@ -127,6 +127,22 @@ class TorchSession:
         self.optimizer.reset()
         self._start()
 
+    def get_state(self) -> State:
+        state = {name: tensor.numpy(force=True).copy() for name, tensor in self._trained().items()}
+        state["random.cpu"] = torch.get_rng_state().numpy()
+        if self.device.type == "cuda":
+            state["random.cuda"] = torch.cuda.get_rng_state(self.device).numpy()
+        return state
+
+    @torch.no_grad()
+    def set_state(self, state: State) -> None:
+        for name, tensor in self._trained().items():
+            tensor.copy_(self._tensor(state[name]))
+        torch.set_rng_state(torch.from_numpy(np.array(state["random.cpu"])))
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(torch.from_numpy(np.array(state["random.cuda"])), self.device)
+        self._start()
+
     def synchronise(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
@@ -147,6 +163,12 @@ class TorchSession:
         loss.backward()
         self.update()
         self._count(outputs.detach(), targets, loss.detach())
+
+    def _trained(self) -> dict[str, Tensor]:
+        """Every parameter and its mean square."""
+        parameters = dict(self.model.named_parameters())
+        squares = {name: self.optimizer.state[parameter]["square"] for name, parameter in parameters.items()}
+        return parameters | {f"{name}.square": square for name, square in squares.items()}
 
     def _masks(self, samples: int) -> Masks | None:
         return self.masks or self.model.sample_masks(samples) or None

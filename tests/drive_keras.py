@@ -191,6 +191,8 @@ print(
             "table in float32": dtypes.BIT64_TO_BIT32_DTYPE["float64"],
             "parity": {spec.name: trained_in_float64(spec) for spec in (CONV, CONV_ONLY, CONV_GRU)},
             "parity as_published": differentiated_in_float64(CONV.with_settings(head="as_published")),
+            "parity lstm": differentiated_in_float64(judge_small.small("lstm")),
+            "parity conv_dilated": differentiated_in_float64(judge_small.small("conv_dilated")),
             "parity hard gate": differentiated_in_float64(CONV_GRU.with_settings(gate="hard_sigmoid")),
             "float32 after float64": {
                 "session": str(opened(CONV_ONLY).get_weights()["dense.kernel"].dtype),

@@ -13,7 +13,7 @@ from bench.interpreters import interpreter
 
 def variants(name: str) -> list[list[str]]:
     spec = workload.load(name)
-    heads = [[], ["--head", "as_published"]] if spec.head else [[]]
+    heads = [["--head", head] if head != spec.head else [] for head in spec.heads or [None]]
     gates = [[], ["--gate", "hard_sigmoid"]] if spec.masks(1) else [[]]
     return [head + gate for head, gate in itertools.product(heads, gates)]
 

@@ -13,7 +13,7 @@ from bench import parity, record, reference, workload
 from bench.parity_judge import Judge
 
 TESTS = Path(__file__).parent
-RIGHT = ("conv_gru:torch-eager", "conv:torch-eager")
+RIGHT = ("conv_gru:torch-eager", "conv:torch-eager", "lstm:torch-eager", "conv_dilated:torch-eager")
 FAULTS = {
     # pair: a check that must fail because of it
     "conv_gru:faulty-swapped-gates": "float64 gradient gru.kernel",
@@ -26,6 +26,8 @@ FAULTS = {
     "conv_gru:faulty-broadcast-loss": "float64 loss",
     "conv:faulty-broadcast-loss": "float64 loss",
     "conv:faulty-broadcast-metric": "float64 evaluation accuracy",
+    "lstm:faulty-second-bias": "float64 weights after 20 steps, lstm.bias",
+    "conv_dilated:faulty-centred-convolution": "float64 predictions in evaluation",
 }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Arrays, Metrics, Setup
+from bench.implementation import Arrays, Metrics, Setup, State
 
 MILLISECOND_NS = 1_000_000
 PLANTED_NS = {"import": 300 * MILLISECOND_NS, "build": 400 * MILLISECOND_NS, "stage": 250 * MILLISECOND_NS,
@@ -159,6 +159,12 @@ class FakeSession:
     def reset(self, weights: Arrays) -> None:
         self.steps = 0
         self.weights = {name: value.copy() for name, value in weights.items()}
+
+    def get_state(self) -> State:
+        return {name: value.copy() for name, value in self.weights.items()}
+
+    def set_state(self, state: State) -> None:
+        self.weights = {name: value.copy() for name, value in state.items()}
 
     def synchronise(self) -> None:
         if self.waits:
