@@ -14,6 +14,7 @@ TENSORFLOW = Arm(
     framework="tensorflow",
     tier="stock",
     session=SESSION,
+    initialisers="Keras",
     ceiling=CEILING,
     distributions=("keras", "tensorflow|tensorflow-cpu"),
     environment={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"},
