@@ -99,7 +99,7 @@ def loss_and_gradients(
 def rmsprop_step(
     optimizer: RMSprop, weights: Mapping[str, Array], squares: Mapping[str, Array], gradients: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """New weights and new running means of squared gradients, v: the rule in `bench.workload.RMSprop`, or the book's."""
+    """New weights and new running means of squared gradients, v: by the rule of `bench.workload.RMSprop`."""
     rho, epsilon = optimizer.rho, optimizer.epsilon
     v = {name: rho * squares[name] + (1 - rho) * g * g for name, g in gradients.items()}
     if optimizer.epsilon_inside:

@@ -303,7 +303,9 @@ class Workload:
         """The same workload under another head, gate activation or optimiser; one it does not have is a UsageError."""
         changed = self
         if optimizer is not None:
-            changed = dataclasses.replace(changed, optimizer=BookRMSprop(self.optimizer.learning_rate, self.optimizer.rho))
+            changed = dataclasses.replace(
+                changed, optimizer=BookRMSprop(self.optimizer.learning_rate, self.optimizer.rho)
+            )
         if head is not None:
             if self.head is None:
                 raise UsageError(f"--head {head}: workload '{self.name}' is a regression without a head; leave it out")

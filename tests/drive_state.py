@@ -76,7 +76,9 @@ for name in names:
         seen[name] = {"moved": apart(session.get_weights(), half)}
         continue
     shown = {}
-    if not arm(name).needs_compiler:  # which compiles evaluation for most of a minute, and gathers as its neighbour does
+    if not arm(
+        name
+    ).needs_compiler:  # which compiles evaluation for most of a minute, and gathers as its neighbour does
         shown |= {"loss": session.evaluate(second)["loss"], "by hand": losses(session, problem.dataset)}
         session.stage(shuffled)
         shown |= {"shuffled loss": session.evaluate(second)["loss"], "shuffled by hand": losses(session, shuffled)}

@@ -152,7 +152,7 @@ def switches(
     applies = {"head": spec.head is not None, "gate": any(kind == "gru" for _, kind, _, _ in spec.layers)}
     found = []
     for setting, what in REASONS.items():
-        pairs = [(base, key) for key in variants if (base := _without(key, setting)) in variants]
+        pairs = [(base, key) for key in variants if (base := _without(key, setting)) is not None and base in variants]
         if pairs:
             found += [_switched(what, base, key, published, variants) for base, key in pairs]
         elif applies.get(setting.partition("-")[0], True):
