@@ -107,10 +107,15 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def missing(folder: Path, run: record.Run) -> tuple[record.PlannedCell, ...]:
-    """The planned cells without a file, in the order of the plan; what a killed runner half wrote is swept away."""
+def sweep(folder: Path) -> None:
+    """Takes away what a killed runner half wrote. Under the lock, and before anything writes here: parity processes
+    and cells put their records under such names for a moment too."""
     for left in [*folder.glob(".*"), *folder.glob("*/.*")]:
         left.unlink()
+
+
+def missing(folder: Path, run: record.Run) -> tuple[record.PlannedCell, ...]:
+    """The planned cells without a file, in the order of the plan."""
     return tuple(cell for cell in run.plan if not (folder / "cells" / f"{cell.id}.json").exists())
 
 

@@ -146,6 +146,7 @@ def resume(
 
 
 def _take_up(folder: Path, stored: Run, options: Options, setting: Setting, display: Display, part: Part) -> int:
+    runfolder.sweep(folder)
     if stored.finished is not None and not runfolder.missing(folder, stored):
         cells = [record.read(folder / "cells" / f"{cell.id}.json", Cell) for cell in stored.plan]
         display.say(f"run {stored.id} is finished, nothing of it is missing; writing the report")

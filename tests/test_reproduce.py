@@ -185,9 +185,8 @@ def test_cells_that_fail_this_time_are_exit_code_1_and_stand_in_the_comparison(f
     code, output = harness.bench(folder, "reproduce", old.name, "--yes", "--data-dir", "moved")
     assert code == 1, output
     (new,) = appeared(folder, old)
-    assert re.search(
-        r"\| conv_only \| fake-raises .+no model today.+\| +0 \| +\d \|", (new / reproduce.PAGE).read_text()
-    )
+    page = (new / reproduce.PAGE).read_text()
+    assert re.search(r"\| conv_only \| fake-raises .+no model today.+\| +0 \| +\d \|", page), page
 
 
 def test_an_interrupted_reproduction_says_so_and_can_be_completed(folder: Path) -> None:

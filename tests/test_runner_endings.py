@@ -9,8 +9,9 @@ import harness
 import msgspec
 import psutil
 import pytest
+from make_run import make_run
 
-from bench import derived, record
+from bench import derived, record, runfolder
 
 IDLE_S = 3.0  # 1 % of it is three ticks of the clock the kernel counts in
 PLANTED_NS = {"import": 3e8, "build": 4e8, "stage": 2.5e8, "first_step": 5e8, "teardown": 3.5e8}
@@ -34,11 +35,13 @@ def test_an_interrupted_run_keeps_what_it_has_and_resume_measures_exactly_the_re
 
     code, output = harness.bench(tmp_path, "run", "--resume", run.name)
     assert code == 1, output  # fake-hangs was timed out this time
-    assert {name: cell.status for name, cell in harness.by_arm(run).items()} == {
+    cells = harness.by_arm(run)
+    reasons = {name: cell.reason for name, cell in cells.items()}
+    assert {name: cell.status for name, cell in cells.items()} == {
         "fake-1ms": "ok",
         "fake-10ms": "ok",
         "fake-hangs": "failed",
-    }
+    }, reasons
     assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before}
     assert harness.stored(run).ended_because == "all planned cells measured"
     assert (run / "report.md").is_file()
@@ -56,6 +59,14 @@ def test_a_killed_runner_takes_its_cell_with_it_and_the_run_can_be_resumed(tmp_p
     assert code == 1, output
     assert set(harness.by_arm(run)) == {"fake-1ms", "fake-hangs"}
     assert not list((run / "cells").glob(".*"))
+
+
+def test_asking_what_is_missing_leaves_alone_what_another_process_is_writing(tmp_path):
+    run = make_run(tmp_path / "run", workloads=["conv_only"], blocks=1)
+    (run / "parity").mkdir(exist_ok=True)
+    (writing := run / "parity" / ".conv_only.fake-1ms.cpu.json.x1").write_text("{")  # a parity process beside another
+    assert runfolder.missing(run, harness.stored(run)) == ()
+    assert writing.exists()
 
 
 def test_the_budget_is_kept_and_what_it_left_out_is_said(tmp_path):
