@@ -6,7 +6,7 @@ SESSION = "impl_keras.session:open_session"
 CEILING = "impl_keras.ceiling:open_ceiling"
 LAYERS = {
     "training loop": "Keras' fit over a vectorised in-memory data set; train_step runs fit's own compiled function",
-    "recurrence": "keras.layers.GRU(reset_after=False, implementation=1)",
+    "recurrence": "keras.layers.GRU(reset_after=False, implementation=1); keras.layers.LSTM as it comes",
 }
 
 TENSORFLOW = Arm(

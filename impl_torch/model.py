@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from bench import layers
 from bench.layers import GRU_GATES, Shape
 from bench.workload import Workload
-
-Masks = dict[str, Tensor]
+from impl_torch.recurrent import GRU, LSTM, Masks
 
 
 class Embedding(nn.Embedding):
@@ -72,58 +71,6 @@ class LastStep(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, :, -1]
-
-
-class LSTM(nn.LSTM):
-    """(B, C, T) → (B, U). PyTorch adds two biases: one is trained, the other stays zero and is no parameter."""
-
-    def __init__(self, layer: layers.LSTM, shape: Shape) -> None:
-        super().__init__(shape[1], layer.units)
-        del self.bias_hh_l0
-        self.bias_hh_l0 = nn.Buffer(torch.zeros(4 * layer.units), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        _, (h, _) = super().forward(x.permute(2, 0, 1))  # (T, B, C) → h (1, B, U)
-        return h[0]
-
-
-class GRU(nn.Module):
-    """`nn.GRU` applies the reset gate after the recurrent product and has no recurrent dropout; this one is exact."""
-
-    def __init__(self, layer: layers.GRU, shape: Shape) -> None:
-        super().__init__()
-        self.layer, self.features = layer, shape[1]
-        self.kernel = nn.Parameter(torch.zeros(GRU_GATES, shape[1], layer.units))
-        self.recurrent_kernel = nn.Parameter(torch.zeros(GRU_GATES, layer.units, layer.units))
-        self.bias = nn.Parameter(torch.zeros(GRU_GATES, 1, layer.units))
-
-    def forward(self, x: Tensor, input_mask: Tensor | None, recurrent_mask: Tensor | None) -> Tensor:
-        samples, _, steps = x.shape
-        x = x.permute(2, 0, 1).expand(GRU_GATES, -1, -1, -1)  # (B, C, T) → (3, T, B, C)
-        if input_mask is not None:
-            x = x * input_mask.unsqueeze(1)  # (3, 1, B, C): constant over time
-        x = torch.baddbmm(self.bias, x.flatten(1, 2), self.kernel)  # (3, T·B, U)
-        x_z, x_r, x_h = (gate.unbind(0) for gate in x.unflatten(1, (steps, samples)))  # T times (B, U), for each gate
-        u_z, u_r, u_h = self.recurrent_kernel  # (U, U) each
-        m_z, m_r, m_h = (None,) * GRU_GATES if recurrent_mask is None else recurrent_mask  # (B, U) each
-        h = x.new_zeros(samples, self.layer.units)
-        for t in range(steps):
-            z = self.gate(torch.addmm(x_z[t], _masked(h, m_z), u_z))
-            r = self.gate(torch.addmm(x_r[t], _masked(h, m_r), u_r))
-            c = torch.tanh(torch.addmm(x_h[t], r * _masked(h, m_h), u_h))
-            h = z * h + (1 - z) * c  # the carried h is not masked
-        return h  # (B, U)
-
-    def gate(self, a: Tensor) -> Tensor:
-        return torch.sigmoid(a) if self.layer.gate == "sigmoid" else (0.2 * a + 0.5).clamp(0, 1)
-
-    def sample_masks(self, samples: int) -> Masks:
-        """One mask a gate and a sample, scaled by 1/(1-p)."""
-        like = self.bias
-        return {
-            "input": F.dropout(like.new_ones(GRU_GATES, samples, self.features), self.layer.dropout),
-            "recurrent": F.dropout(like.new_ones(GRU_GATES, samples, self.layer.units), self.layer.recurrent_dropout),
-        }
 
 
 class Dense(nn.Linear):
@@ -232,7 +179,3 @@ LAYOUTS: dict[type, dict[str, Layout]] = {
     },
     Dense: {"kernel": ("weight", _reversed, _reversed), "bias": ("bias", _same, _same)},
 }
-
-
-def _masked(state: Tensor, mask: Tensor | None) -> Tensor:
-    return state if mask is None else state * mask

@@ -5,8 +5,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from bench.implementation import Setup
-from impl_torch.model import GRU, LSTM, CausalConv1D, _masked
+from impl_torch.model import CausalConv1D
 from impl_torch.optimizer import RMSprop
+from impl_torch.recurrent import GRU, LSTM, masked
 from impl_torch.session import TorchSession
 
 
@@ -90,7 +91,7 @@ def _masked_carry(session: TorchSession) -> None:
             x = torch.matmul(x, layer.kernel.unsqueeze(1)) + layer.bias.unsqueeze(1)  # (3, T, B, U)
             h = x.new_zeros(x.shape[2], layer.layer.units)
             for x_z, x_r, x_h in x.unbind(1):
-                h = _masked(h, None if recurrent_mask is None else recurrent_mask[0])
+                h = masked(h, None if recurrent_mask is None else recurrent_mask[0])
                 z = torch.sigmoid(x_z + h @ layer.recurrent_kernel[0])
                 r = torch.sigmoid(x_r + h @ layer.recurrent_kernel[1])
                 c = torch.tanh(x_h + (r * h) @ layer.recurrent_kernel[2])
