@@ -4,6 +4,8 @@ As a program: `python tests/make_book.py FOLDER` writes a full one: both heads, 
 """
 
 import dataclasses
+import itertools
+import random
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import Any
 import msgspec
 import numpy as np
 from make_cell import ARMS, MARK
-from make_run import edit, make_arm, make_workload
+from make_run import edit, make_arm, make_parity, make_workload
 from make_training import CONV, JENA, Floats, Shape, simulate
 
 from bench import record, workload
+from bench.judgement import dead_start
 
 SHAPES: dict[str, Shape] = {
     "conv": CONV,
@@ -31,6 +34,8 @@ SHUFFLED = {"conv_only": 1.03, "conv_gru": 1.9}
 HEAD = "conv.head-as_published"
 LIVE_LOSS = (0.685, 0.663, 0.612, 0.521, 0.479, 0.450, 0.441, 0.445, 0.455, 0.462)
 LIVE_ACCURACY = (0.59, 0.66, 0.71, 0.77, 0.83, 0.836, 0.82, 0.805, 0.785, 0.76)
+ABOVE = (0.0, 0.0, 0.002, 0.006, 0.011, 0.019, 0.032, 0.05, 0.073, 0.1)
+"""Share of outputs that round to 2 or more, under the published head."""
 STATES = ("dead", "live", "partly live", "dead", "partly live")
 """How the seeds of the published head start, over and over."""
 SAMPLES = 20_000
@@ -49,7 +54,7 @@ def make_book(
 ) -> Path:
     """Every workload trained by every arm from seeds 0, 1, …, but from `fewer` of them where a workload is named there.
 
-    `untrained` are arms that cannot run here. Of `starts` seeds it is told how they start, by three initialisers.
+    `untrained` are arms that cannot run here. Of `starts` seeds a study tells how they start, by two initialisers.
     """
     draw = np.random.default_rng(11)
     (folder / "cells").mkdir(parents=True)
@@ -66,7 +71,11 @@ def make_book(
                 if arm not in untrained:
                     cells.append(make_trained(draw, plan[-1], curves[place, seed], identity))
     if starts:
-        cells[0] = msgspec.structs.replace(cells[0], starts=make_starts(draw, starts))
+        key = HEAD if HEAD in workloads else workloads[0]
+        name, *settings = key.split(".")
+        study = ".".join([name, arms[0], "cpu", record.STARTS, *settings])
+        plan.append(record.PlannedCell(study, key, arms[0], "cpu", 0, (record.STARTS,), 60.0))
+        cells.append(make_study(plan[-1], make_starts(draw, starts), identity))
     run = record.Run(
         schema=record.SCHEMA,
         id=folder.name,
@@ -86,6 +95,29 @@ def make_book(
     record.write(folder / "run.json", run)
     for cell in cells:
         record.write(folder / "cells" / f"{cell.id}.json", cell)
+    for key, arm in itertools.product(workloads, arms):
+        proved = make_parity(random.Random(5), key, arm, arm)
+        record.write(folder / "parity" / f"{proved.id}.json", proved)
+    return folder
+
+
+def make_hostile(folder: Path, text: str) -> Path:
+    """A small run that trained both heads, `text` in the fields that reach its pages: an arm, a hole, a reason."""
+    make_book(folder, workloads=("conv", HEAD), seeds=3, untrained=("torch-compile",), starts=4)
+    run = record.read(folder / "run.json", record.Run)
+    arms = {name.replace("torch-eager", text): arm for name, arm in run.arms.items()}
+    arms["torch-compile"] = msgspec.structs.replace(arms["torch-compile"], hole=text)
+    plan = tuple(msgspec.structs.replace(each, arm=each.arm.replace("torch-eager", text)) for each in run.plan)
+    edit(folder / "run.json", arms=arms, plan=plan, ended_because=text)
+    for cell in (folder / "cells").glob("*.torch-eager.*"):
+        edit(cell, arm=text)
+    for parity in (folder / "parity").glob("*.torch-eager.*"):
+        edit(parity, arm=text)
+    edit(folder / "cells" / "conv.torch-eager.cpu.s1.json", status="failed", reason=text, diverged=True)
+    study = next((folder / "cells").glob("*.starts.*"))
+    starts = record.read(study, record.Cell).starts
+    told = (msgspec.structs.replace(each, initialiser=text) for each in starts if each.initialiser != "shared")
+    edit(study, starts=(*(each for each in starts if each.initialiser == "shared"), *told))
     return folder
 
 
@@ -100,6 +132,14 @@ def make_judged(key: str, identity: Any) -> record.Workload:
     )
 
 
+def make_study(planned: record.PlannedCell, starts: tuple[record.Start, ...], identity: Any) -> record.Cell:
+    """A cell that looked at starts and trained nothing."""
+    spec = workload.load(planned.workload)
+    extra = {"phase": record.STARTS, "steps_per_round": spec.steps_per_epoch, "samples_per_round": SAMPLES}
+    rounds = {"data": [1.5] * len(starts)}
+    return _cell(planned, identity, wall_s=2.0 * len(starts), starts=starts, benchmark=(extra, rounds))
+
+
 def make_trained(draw: np.random.Generator, planned: record.PlannedCell, values: Floats, identity: Any) -> record.Cell:
     name, spec = planned.workload.partition(".")[0], workload.load(planned.workload)
     curve = _published(draw, planned.seed or 0) if planned.workload == HEAD else _curve(values, bool(spec.head))
@@ -108,7 +148,7 @@ def make_trained(draw: np.random.Generator, planned: record.PlannedCell, values:
         record.CurvePoint(
             epoch + 1,
             {what: float(curve["train", what][epoch]) for what in spec.metrics},
-            {what: float(curve["validation", what][epoch]) for what in spec.metrics},
+            {what: float(column[epoch]) for (split, what), column in curve.items() if split == "validation"},
             epoch_s * float(draw.lognormal(0, 0.02)),
             0.2 * epoch_s,
         )
@@ -121,6 +161,17 @@ def make_trained(draw: np.random.Generator, planned: record.PlannedCell, values:
     ) if name in SHUFFLED else ()  # fmt: skip
     samples = SAMPLES if spec.head else 500 * 128
     extra = {"phase": "converge", "steps_per_round": spec.steps_per_epoch, "samples_per_round": samples}
+    return _cell(
+        planned,
+        identity,
+        wall_s=sum(point.train_s + point.validate_s for point in points),
+        curve=points,
+        tested=record.Tested(best.epoch, {name: best.validation[name] for name in spec.metrics}, 1.0, shuffled),
+        benchmark=(extra, {"data": [point.train_s for point in points]}),
+    )
+
+
+def _cell(planned: record.PlannedCell, identity: Any, *, benchmark: Any, curve: Any = (), **fields: Any) -> record.Cell:
     return record.Cell(
         schema=record.SCHEMA,
         id=planned.id,
@@ -128,26 +179,22 @@ def make_trained(draw: np.random.Generator, planned: record.PlannedCell, values:
         arm=planned.arm,
         device=planned.device,
         block=planned.block,
-        digest=spec.digest(),
+        digest=workload.load(planned.workload).digest(),
         data_identity=identity,
         seed=planned.seed or 0,
         status="ok",
         reason=None,
         output_tail="",
-        parity=None,
+        parity=f"{planned.workload}.{planned.arm}.cpu",
         started="2026-01-05T09:31:00Z",
-        wall_s=sum(point.train_s + point.validate_s for point in points),
-        curve=points,
-        peak_memory_bytes=None,
+        curve=curve,
+        peak_memory_bytes=900 * 2**20,
         device_peak_memory_bytes=None,
         versions={"simulated": "1.2.3"},
         environment={},
         threads=2,
-        pytest_benchmark={
-            "note": MARK,
-            "benchmarks": [{"extra_info": extra, "stats": {"data": [point.train_s for point in points]}}],
-        },
-        tested=record.Tested(best.epoch, dict(best.validation), 1.0, shuffled),
+        pytest_benchmark={"note": MARK, "benchmarks": [{"extra_info": benchmark[0], "stats": benchmark[1]}]},
+        **fields,
     )
 
 
@@ -176,6 +223,7 @@ def _published(draw: np.random.Generator, seed: int) -> dict[tuple[str, str], Fl
             ("validation", "accuracy"): np.full(epochs, 0.506),
             ("train", "loss"): same,
             ("train", "accuracy"): np.full(epochs, 0.498),
+            **_rounding(np.full(epochs, 0.506), np.zeros(epochs)),
         }
     loss, accuracy = (np.array(column) + draw.normal(0, 0.004, epochs) for column in (LIVE_LOSS, LIVE_ACCURACY))
     if state == "partly live" and seed % 2:  # it stops halfway
@@ -185,12 +233,19 @@ def _published(draw: np.random.Generator, seed: int) -> dict[tuple[str, str], Fl
         ("validation", "accuracy"): accuracy,
         ("train", "loss"): loss - 0.02 * np.arange(epochs) + 0.05,
         ("train", "accuracy"): accuracy + 0.02,
+        **_rounding(accuracy, np.array(ABOVE)),
     }
+
+
+def _rounding(accuracy: Floats, above: Floats) -> dict[tuple[str, str], Floats]:
+    """What the epochs of the published head record beside loss and accuracy."""
+    columns = (above, above / 8, accuracy + 1.1 * above)
+    return {("validation", name): column for name, column in zip(dead_start.MEASURED, columns, strict=True)}
 
 
 def make_starts(draw: np.random.Generator, seeds: int) -> tuple[record.Start, ...]:
     found = []
-    for initialiser in ("shared", "keras", "torch"):
+    for initialiser in ("shared", "Keras"):
         for seed in range(seeds):
             state = STATES[seed % len(STATES)] if initialiser == "shared" else STATES[int(draw.integers(0, 5))]
             live = {"dead": 0, "live": SAMPLES}.get(state, int(draw.integers(1, SAMPLES)))

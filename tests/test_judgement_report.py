@@ -21,6 +21,7 @@ from bench.report import (
     judgement_figures,
     judgement_frontier,
     judgement_read,
+    judgement_rounding,
     judgement_starts,
     style,
 )
@@ -77,14 +78,15 @@ def test_the_sections_stand_in_their_order_and_every_claim_has_its_row_and_its_p
     text = report[0]
     parts = [heading for heading in headings(text) if heading.startswith("## ")]
     assert parts == [
-        "## Claims", "## Convergence equivalence", "## Time to quality", "## Against the book", "## The broken head",
+        "## Claims", "## Convergence", "## Time to quality", "## Against the book", "## The broken head",
+        "## Every training",
     ]  # fmt: skip
     (claims, *_) = tables(text)
     assert [row[0] for row in claims[1:]] == ["1", "2 on cpu", "2 on gpu", "3", "4", "5", "6", "7"]
     for row in claims[1:]:
-        assert f"**Claim {row[0]}: {row[2]}" in text
-        assert row[2] in ("CONFIRMED", "REFUTED", "UNRESOLVED", "NOT MEASURED")
-    verdicts = {row[0]: row[2] for row in claims[1:]}
+        assert f"**Claim {row[0]}: {row[1]}" in text
+        assert row[1] in ("CONFIRMED", "REFUTED", "UNRESOLVED", "NOT MEASURED")
+    verdicts = {row[0]: row[1] for row in claims[1:]}
     assert verdicts["1"] == "UNRESOLVED", "lstm has one seed"
     assert verdicts["2 on cpu"] == "CONFIRMED"
     assert verdicts["2 on gpu"] == "NOT MEASURED"
@@ -107,7 +109,7 @@ def test_what_a_training_run_lacks_is_said(report: Written) -> None:
     times = section(text, "## Time to quality")
     assert "- conv (torch-compile): simulated hole." in times
     assert "conv_only.torch-eager.cpu.s2: diverged, loss is nan" in times
-    equal = section(text, "## Convergence equivalence")
+    equal = section(text, "## Convergence")
     assert "cannot be EQUIVALENT, whatever other seeds say: seed 2: torch-eager diverged." in equal
     beside = section(text, "## Against the book")
     assert "(conv\\_gru.gate-hard\\_sigmoid): **NOT MEASURED**; no training with it." in beside or (
@@ -135,7 +137,7 @@ def test_a_run_of_which_nothing_was_trained_yet_says_not_measured_everywhere(tmp
         cell.unlink()
     text, head, drawings = written(path)
     assert not drawings
-    assert {row[2] for row in tables(text)[0][1:]} == {"NOT MEASURED"}
+    assert {row[1] for row in tables(text)[0][1:]} == {"NOT MEASURED"}
     assert "NOT MEASURED: no two arms trained a workload from one seed." in text
     assert "- conv, NOT MEASURED (" in text
     assert head == ""
@@ -174,6 +176,8 @@ def figure(judged: Judged, kind: str) -> Figure:
             )
         if kind == "band":
             return judgement_band.draw(judgement_band.data(judged, "conv", "cpu"), "conv", "cpu", judged.run.workloads)
+        if kind == "rounding":
+            return judgement_rounding.draw(judgement_rounding.data(judged), "equivalent")
         if kind == "live":
             return judgement_starts.share(judgement_starts.share_data(judged), "equivalent")
         return judgement_starts.curves(judgement_starts.curve_data(judged), "equivalent")
@@ -214,8 +218,8 @@ def test_every_start_is_counted_in_one_bar_and_in_the_table(run: Path, report: W
     found = judged(run)
     for axes in figure(found, "live").axes:
         assert sum(bar.get_height() for bar in axes.patches) == 20  # type: ignore[attr-defined]
-    assert "Of 20 seeds of the suite's shared initial weights, 8 are dead before the first step" in report[0]
-    for words in ("8 (19 to 64 %)", "dead: the loss never moved in 10 epochs", "died: the loss moved up to epoch 5"):
+    assert "Of 20 seeds of the suite's shared initial weights, **8 are dead before the first step**" in report[0]
+    for words in ("8 (19 to 64 %)", "never moved", "died after epoch 5", "2 died on the way"):
         assert words in report[1]
 
 
@@ -234,19 +238,28 @@ def test_every_training_is_a_line_in_the_curves_of_the_heads(run: Path) -> None:
 def test_the_share_of_outputs_that_round_to_no_label_is_told_where_it_was_measured(
     tmp_path: Path, report: Written
 ) -> None:
-    assert "NOT MEASURED: the shares of such outputs" in report[1]
+    for words in ("10.0 % of the validation outputs lie above 1.5", '<td class="figure">10.0 %</td>'):
+        assert words in report[1]
+    assert "NOT MEASURED: the shares of such outputs" not in report[1]
     path = make_book(tmp_path / "run", workloads=(HEAD,), arms=("torch-eager",), seeds=2)
-    cell = path / "cells" / "conv.torch-eager.cpu.s1.head-as_published.json"
-    more = {"above_1.5": 0.123, "below_-0.5": 0.045, "accuracy_at_0.5": 0.877}
-    points = tuple(
-        msgspec.structs.replace(point, validation=point.validation | more)
-        for point in record.read(cell, record.Cell).curve
-    )
-    edit(cell, curve=points)
-    page = written(path)[1]
-    for words in ("12.3 %", "4.5 %", "0.8770"):
-        assert words in page
-    assert "NOT MEASURED: the shares of such outputs" not in page
+    for cell in (path / "cells").glob("*"):
+        curve = record.read(cell, record.Cell).curve
+        bare = ({name: point.validation[name] for name in ("loss", "accuracy")} for point in curve)
+        edit(cell, curve=tuple(msgspec.structs.replace(p, validation=v) for p, v in zip(curve, bare, strict=True)))
+    page, drawings = written(path)[1:]
+    assert "NOT MEASURED: the shares of such outputs" in page
+    assert "if outputs are cut at 0.5" not in page
+    assert judgement_figures.ROUNDING not in drawings
+
+
+def test_the_shares_in_the_figure_are_those_of_the_records(run: Path) -> None:
+    found = judged(run)
+    left, right = figure(found, "rounding").axes
+    alive = [training for training in found.published_head() if not training.dead]
+    for axes, names in ((left, ("above_1.5", "below_-0.5")), (right, ("accuracy", "accuracy_at_0.5"))):
+        drawn = [list(line.get_ydata()) for line in axes.get_lines() if len(line.get_ydata())]  # type: ignore[arg-type]
+        expected = [[point.validation[name] for point in training.points] for training in alive for name in names]
+        assert sorted(drawn) == sorted(expected)
 
 
 def test_the_page_needs_nothing_beside_it_and_the_same_records_give_the_same_bytes(run: Path, report: Written) -> None:

@@ -13,12 +13,14 @@ FAULTS = Path(__file__).parent / "faults"
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def train(out: Path, prepared: Path, arm: str, *, dies_in: int | None = None, **fields: object) -> int:
-    """Exit code of a cell's process that trains, with what it handed back in `out`."""
+def train(
+    out: Path, prepared: Path, arm: str, *, phase: str = "converge", dies_in: int | None = None, **fields: object
+) -> int:
+    """Exit code of a cell's process that trains, or does another phase, with what it handed back in `out`."""
     out.mkdir()
     named = {"workload": "conv_gru", "threads": 1, "prepared": str(prepared), "out": str(out), **fields}
     request = cell.Request(arm=arm, **named)
-    command = cell.command(sys.executable, ("converge",), request)
+    command = cell.command(sys.executable, (phase,), request)
     declared = implementation.arms().get(arm)  # the fake arms are known to the process only
     own = {name: value.format(cache=out, threads=1) for name, value in declared.environment.items()} if declared else {}
     environment = harness.environment(out, **THREADS, **own, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")

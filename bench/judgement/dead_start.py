@@ -27,6 +27,8 @@ from bench.record import Cell, Run, Start
 
 State = Literal["dead", "partly live", "live"]
 STATES: tuple[State, ...] = ("dead", "partly live", "live")
+ALIVE = "alive to the end"
+"""What `became` of a training whose loss moved in every epoch."""
 SHARED = "shared"
 """Initialiser of the suite's own initial weights."""
 MEASURED = ("above_1.5", "below_-0.5", "accuracy_at_0.5")
@@ -130,13 +132,16 @@ def outcomes(run: Run, found: Iterable[Start], trainings: Iterable[Training]) ->
 
 
 def became(training: Training) -> str:
-    """In words, without figures of quality: dead, died after some epoch, alive to the end, or how it ended."""
+    """In words, without figures of quality: it never moved, died after some epoch, lives to the end, or how it ended.
+
+    One that died moved its validation loss up to that epoch and never again.
+    """
     if training.dead:
-        return f"dead: the loss never moved in {training.epochs} epochs"
+        return "never moved"
     if training.ended != "whole":
         return f"{training.ended} after epoch {training.epochs}"
     last = died_after(training)
-    return f"died: the loss moved up to epoch {last} and never again" if last else "alive to the end"
+    return f"died after epoch {last}" if last else ALIVE
 
 
 def contradiction(losses: Sequence[float], accuracies: Sequence[float]) -> Contradiction | None:

@@ -60,6 +60,8 @@ class Training:
     dead: bool
     """The loss never moved."""
     tested: Tested | None
+    resumed: tuple[int, ...] = ()
+    """It was killed and taken up again after each of these epochs."""
 
     @property
     def name(self) -> str:
@@ -181,6 +183,7 @@ def _training(cell: Cell, spec: Workload) -> Training:
         reason=cell.reason or (None if points else "its record has no epoch with its metrics and times"),
         dead=spec.head == PUBLISHED_HEAD and len(points) > 1 and _still([point.validation["loss"] for point in points]),
         tested=cell.tested,
+        resumed=cell.resumed,
     )
 
 

@@ -19,34 +19,43 @@ def blocks(judged: Judged, drawings: Drawings) -> list[str]:
     """Markdown blocks."""
     found = ["## Against the book"]
     places = judgement_band.places(judged)
-    if places:
-        found.append(_legend())
     for name, device in places:
         variants = judgement_band.variants(judged, name, device)
         published = judgement_band.published(judged, name)
         assert published is not None, "only places with one are asked for"
-        found += [f"### Against the book: {place(name, device)}", *picture(drawings, "band", name, device)]
-        found += _section(judged, name, published, variants)
-    return [*found, *_refused(judged, [name for name, _ in places])]
+        found.append(f"### Against the book: {place(name, device)}")
+        found += _section(judged, name, published, variants, picture(drawings, "band", name, device))
+    return [*found, *_refused(judged, [name for name, _ in places]), *([_legend()] if places else [])]
 
 
 def _section(
-    judged: Judged, name: str, published: pd.DataFrame, variants: Mapping[str, Sequence[Training]]
+    judged: Judged,
+    name: str,
+    published: pd.DataFrame,
+    variants: Mapping[str, Sequence[Training]],
+    band: Sequence[str],
 ) -> list[str]:
     curves = {workload: book.curves(published, trainings) for workload, trainings in variants.items()}
     rows = [
         [
             short(workload),
             f"{curve.split} {curve.metric}",
-            estimate(curve.distance),
             f"**{curve.place}**",
-            f"{curve.outside} of {len(curve.published)}",
+            estimate(curve.distance),
+            f"{curve.outside} of {len(curve.published)}" if len(curve.seeds) > 1 else "-",
             numbers(curve.seeds),
         ]
         for workload, mine in curves.items()
         for curve in mine
     ]
-    header = ["trained as", "curve", "mean distance, ours - published", "the book lies", "epochs outside band", "seeds"]
+    header = [
+        "trained as",
+        "curve",
+        "the book lies",
+        "mean distance, ours - published",
+        "epochs outside band",
+        "from seeds",
+    ]
     left = [
         f"- {short(training.cell)}: {training.fate if training.censored else 'died on the way'}"
         for trainings in variants.values()
@@ -57,7 +66,8 @@ def _section(
     spec = specs.get(name) or next(iter(specs.values()))
     switches = book.switches(name, spec, published, variants)
     return [
-        table(header, rows, left=2),
+        table(header, rows, left=3),
+        *band,
         *(["Left out of the bands, because they are not whole or not alive:\n" + "\n".join(left)] if left else []),
         *_epochs(curves),
         "What the book had otherwise, and whether it tells:",
@@ -122,10 +132,11 @@ def _refused(judged: Judged, shown: Sequence[str]) -> list[str]:
 
 def _legend() -> str:
     return (
-        "The published curve is one training. Distances are ours minus published, mean over the epochs, with the 95 % "
-        "prediction interval of one more training like ours: **INSIDE**: it holds 0, so the book could be one of ours, "
-        "which proves no agreement; **OUTSIDE**: it does not; **UNRESOLVED**: fewer than three seeds. A band from "
-        "smallest to largest of N seeds is left at any epoch by 2 in N + 1 trainings like them: with three seeds by "
-        "every second. Switches: **CLOSES**, the trainings with it come nearer and are INSIDE; **NARROWS**, nearer; "
-        "**WIDENS**, farther; mean distance over epochs without its sign, same arms and seeds."
+        "How to read it: the published curve is one training. Distances are ours minus published, mean over the "
+        "epochs, with the 95 % prediction interval of one more training like ours: **INSIDE**: it holds 0, so the "
+        "book could be one of ours, which proves no agreement; **OUTSIDE**: it does not; **UNRESOLVED**: fewer than "
+        "three seeds. A band from smallest to largest of N seeds is left at any epoch by 2 in N + 1 trainings like "
+        "them: with three seeds by every second. Switches: **CLOSES**, the trainings with it come nearer and are "
+        "INSIDE; **NARROWS**, nearer; **WIDENS**, farther; mean distance over epochs without its sign, same arms and "
+        "seeds."
     )

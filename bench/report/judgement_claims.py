@@ -13,17 +13,16 @@ def blocks(judged: Judged) -> list[str]:
     """Markdown blocks."""
     rows = [
         [
-            _name(found),
-            found.claim.text,
+            name(found),
             f"**{found.verdict}**",
+            found.claim.text,
             _effect(found.parts),
             _seeds(found.parts),
-            numbers(short(arm) for arm in dict.fromkeys(arm for part in found.parts for arm in part.arms)),
             numbers(map(short, found.identity)),
         ]
         for found in judged.claims
     ]
-    header = ["claim", "the text says", "verdict", "effect and 95 % interval", "seeds", "arms", "data"]
+    header = ["claim", "verdict", "the text says", "effect and 95 % interval", "seeds", "data"]
     note = (
         "What decides each claim was declared before anything was trained and stands with it below. The unit is the "
         "seed: arms that trained from one seed are averaged first. Fewer than three seeds have no interval and decide "
@@ -34,31 +33,22 @@ def blocks(judged: Judged) -> list[str]:
     return ["## Claims", table(header, rows, left=len(header)), note, *(_paragraph(found) for found in judged.claims)]
 
 
-def headline(judged: Judged) -> str:
-    """A sentence: how many claims have which verdict."""
-    by_verdict: dict[str, list[str]] = {}
-    for found in judged.claims:
-        by_verdict.setdefault(found.verdict, []).append(_name(found))
-    order = ("CONFIRMED", "REFUTED", "UNRESOLVED", "NOT MEASURED")
-    told = [f"{verdict} {numbers(by_verdict[verdict])}" for verdict in order if verdict in by_verdict]
-    return f"Of the book's claims: {'; '.join(told)}."
-
-
-def _name(found: Judgement) -> str:
+def name(found: Judgement) -> str:
+    """`2 on cpu`."""
     return f"{found.claim.number}" + (f" on {short(found.device)}" if found.device else "")
 
 
 def _effect(parts: Sequence[Part]) -> str:
-    """Arms of one effect as their range."""
+    """What was measured and how much it is; arms of one effect as their range."""
     told = []
     for what in dict.fromkeys(part.what for part in parts):
         known = [part for part in parts if part.what == what and part.estimate is not None]
         if len(known) == 1:
-            told.append(estimate(known[0].estimate, known[0].kind) + _unit(known[0]))
+            told.append(f"{text(what)}: {estimate(known[0].estimate, known[0].kind)}{_unit(known[0])}")
         elif known:
             ordered = sorted(known, key=lambda part: part.estimate.value if part.estimate else 0.0)
             ends = [figure(part.estimate, part.kind) for part in (ordered[0], ordered[-1])]
-            told.append(f"{ends[0]} to {ends[1]}{_unit(known[0])}, by arm")
+            told.append(f"{text(what)}: {ends[0]} to {ends[1]}{_unit(known[0])}, by arm")
     return "; ".join(told) or "-"
 
 
@@ -67,12 +57,12 @@ def _unit(part: Part) -> str:
 
 
 def _seeds(parts: Sequence[Part]) -> str:
-    return numbers(dict.fromkeys(" and ".join(map(str, part.seeds)) for part in parts if part.seeds))
+    return "; ".join(dict.fromkeys(" and ".join(map(str, part.seeds)) for part in parts if part.seeds)) or "-"
 
 
 def _paragraph(found: Judgement) -> str:
     """What decides the claim, and what was found of each effect it rests on."""
-    lines = [f"**Claim {_name(found)}: {text(found.line)}.** {found.claim.text} *What decides:* {found.claim.decides}"]
+    lines = [f"**Claim {name(found)}: {text(found.line)}.** {found.claim.text} *What decides:* {found.claim.decides}"]
     lines += [f"- {_part(part)}" for part in found.parts]
     lines += [f"- {text(note)}." for note in found.notes]
     return "\n".join([lines[0], "", *lines[1:]])

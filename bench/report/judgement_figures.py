@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report import figures, judgement_band, judgement_frontier, judgement_starts, style
+from bench.report import figures, judgement_band, judgement_frontier, judgement_rounding, judgement_starts, style
 from bench.report.figures import Drawing
 from bench.report.frames import to_csv
 from bench.report.judgement_read import Judged
 from bench.report.markdown import text, visible
 
-KINDS = ("frontier", "band", "live", "heads")
+KINDS = ("frontier", "band", "live", "heads", "rounding")
 """What their files' names begin with."""
-LIVE, HEADS = ("live", "starts"), ("heads", "curves")
+LIVE, HEADS, ROUNDING = ("live", "starts"), ("heads", "curves"), ("rounding", "outputs")
 Drawings = Mapping[tuple[str, ...], Drawing]
 """By kind and what it is of: workload and device, or nothing more where a run has one of it."""
 
@@ -56,6 +56,12 @@ _OF_THE_HEAD: tuple[
         "curves under the published head by how the seed started, beside the head logits",
         judgement_starts.curve_data,
         judgement_starts.curves,
+    ),
+    (
+        ROUNDING,
+        "outputs that round to no label by epoch, and the accuracy with them and without",
+        judgement_rounding.data,
+        judgement_rounding.draw,
     ),
 )
 

@@ -56,6 +56,6 @@ def draw(frame: pd.DataFrame, trainings: Sequence[Training], target: float, look
     legend(drawn, entries)
     counts = frame.drop_duplicates("arm")["seeds"]
     seeds = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
-    key = f"a marker per epoch, means over {seeds} seed{'' if seeds == '1' else 's'}"
+    key = f"a marker per epoch, {'one seed' if seeds == '1' else f'means over {seeds} seeds'}"
     heading(drawn, f"{label(first.workload, 40)} on {label(first.device)}: time against quality", first.identity, key)
     return drawn

@@ -10,6 +10,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
 from bench.judgement import dead_start
 from bench.judgement.dead_start import STATES, State
+from bench.judgement.trainings import Training
+from bench.record import Start
 from bench.report.judgement_read import Judged
 from bench.report.judgement_style import heading, legend
 from bench.report.style import WIDTH_IN, label
@@ -93,7 +95,10 @@ def curve_data(judged: Judged) -> pd.DataFrame:
     rows = [
         (training.workload, judged.run.workloads[training.workload].head, training.arm, training.seed, start, split,
          metric, point.epoch, value)
-        for training, start in [*((each.training, _start(each)) for each in told), *((each, "") for each in beside)]
+        for training, start in [
+            *((each.training, start_of(each.training, each.start)) for each in told),
+            *((each, "") for each in beside),
+        ]
         for point in training.points
         for split, metrics in (("train", point.train), ("validation", point.validation))
         for metric, value in metrics.items()
@@ -102,10 +107,11 @@ def curve_data(judged: Judged) -> pd.DataFrame:
     return pd.DataFrame(rows if told else [], columns=columns)
 
 
-def _start(outcome: dead_start.Outcome) -> State | str:
-    if outcome.start is not None:
-        return dead_start.state(outcome.start)
-    return "dead" if outcome.training.dead else "not looked at"
+def start_of(training: Training, start: Start | None) -> State | str:
+    """How it started: a key of `COLOURS`."""
+    if start is not None:
+        return dead_start.state(start)
+    return "dead" if training.dead else "not looked at"
 
 
 def curves(frame: pd.DataFrame, identity: str) -> Figure:

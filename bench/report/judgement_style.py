@@ -19,10 +19,10 @@ def heading(figure: Figure, subject: str, identity: str, key: str) -> None:
     figure.text(0.012, 1 - 0.34 / height, second, fontsize=9, color="#555555", va="top")
 
 
-def legend(figure: Figure, entries: Sequence[Line2D]) -> None:
-    """Under the axes, four to a row."""
+def legend(figure: Figure, entries: Sequence[Line2D], columns: int = 4) -> None:
+    """Under the axes."""
     figure.legend(
-        handles=list(entries), loc="lower left", bbox_to_anchor=(0.075, 0.0), ncols=4, frameon=False, fontsize=9,
+        handles=list(entries), loc="lower left", bbox_to_anchor=(0.075, 0.0), ncols=columns, frameon=False, fontsize=9,
         handlelength=1.8, columnspacing=1.6,
     )  # fmt: skip
 

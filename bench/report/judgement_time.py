@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bench.judgement import time_to_target
 from bench.judgement.time_to_target import TimeToTarget
 from bench.judgement.trainings import Training
+from bench.record import Quality
 from bench.report.judgement_figures import Drawings, picture
 from bench.report.judgement_read import Judged
 from bench.report.judgement_words import censored, numbers, place
@@ -14,13 +15,14 @@ from bench.wording import number
 
 def blocks(judged: Judged, drawings: Drawings) -> list[str]:
     """Markdown blocks."""
-    found = ["## Time to quality", _legend()]
+    found = ["## Time to quality"]
     for (workload, device), trainings in judged.groups().items():
         quality = judged.run.workloads[workload].quality
         assert quality is not None, "else it is not judged"
         found.append(f"### Time to quality: {place(workload, device)}")
-        found += _section(trainings, quality.metric, quality.target)
+        found += _section(trainings, quality)
         found += picture(drawings, "frontier", workload, device)
+    found += [_legend()] if judged.trainings else []
     left = _untried(judged)
     return [*found, "Planned and not trained:", "\n".join(left)] if left else found
 
@@ -38,8 +40,14 @@ def _untried(judged: Judged) -> list[str]:
     ]
 
 
-def _section(trainings: Sequence[Training], metric: str, target: float) -> list[str]:
-    found = time_to_target.times(trainings, target)
+def target(quality: Quality) -> str:
+    """`accuracy of at least 0.8200`, as Markdown."""
+    reaches = "at least" if quality.metric == "accuracy" else "at most"
+    return f"{text(quality.metric)} of {reaches} {number(quality.target, 4)}"
+
+
+def _section(trainings: Sequence[Training], quality: Quality) -> list[str]:
+    found = time_to_target.times(trainings, quality.target)
     training, both = ([each for each in found if each.clock == clock] for clock in time_to_target.CLOCKS)
     horizon = training[0].horizon_s
     rows = []
@@ -48,8 +56,7 @@ def _section(trainings: Sequence[Training], metric: str, target: float) -> list[
         epochs = numbers("never" if epoch is None else epoch for epoch in off.epochs)
         rows.append([short(off.arm), f"{reached} of {of}", epochs, *_seconds(off), *_seconds(on)])
     header = ["arm", "reached by", "in epoch", "training s", "95 % interval", "with evaluation s", "95 % interval"]
-    reaches = "at least" if metric == "accuracy" else "at most"
-    facts = f"Target: validation {text(metric)} of {reaches} {number(target, 4)}."
+    facts = f"Target: validation {target(quality)}."
     if horizon is not None:
         facts += (
             f" Not all got there: means are restricted to the first {number(horizon)} s "
@@ -73,10 +80,10 @@ def _seconds(found: TimeToTarget) -> list[str]:
 
 def _legend() -> str:
     return (
-        "Seconds until the end of the first epoch whose validation is as good as the target, mean over the trainings "
-        "of an arm; evaluation off the clock, then on it. A training that never gets there is not left out: it counts "
-        "as the horizon that all arms of the workload have in common (restricted mean). Intervals are Student's t from "
-        "three seeds on, never narrower than an epoch can tell. The figures show the best value so far over the "
-        "seconds of training, means over the seeds that all arms have, up to the last epoch that all of an arm's "
-        "trainings have; the grey line is what nobody beats."
+        "How to read it: seconds until the end of the first epoch whose validation is as good as the target, mean "
+        "over the trainings of an arm; evaluation off the clock, then on it. A training that never gets there is not "
+        "left out: it counts as the horizon that all arms of the workload have in common (restricted mean). Intervals "
+        "are Student's t from three seeds on, never narrower than an epoch can tell. The figures show the best value "
+        "so far over the seconds of training, means over the seeds that all arms have, up to the last epoch that all "
+        "of an arm's trainings have; the grey line is what nobody beats."
     )
