@@ -1,5 +1,6 @@
 """One cell from its plan to its record: a fresh process, what it handed back, or how it ended."""
 
+import math
 import os
 import shutil
 import time
@@ -27,7 +28,10 @@ THREAD_VARIABLES = (
 )
 LEAST_LIMIT_S = 300.0
 LIMIT_FACTOR = 6.0
-"""A cell may take so many times its estimate, and `LEAST_LIMIT_S` at least, before it counts as hanging."""
+"""A cell may take so many times its estimate, and `LEAST_LIMIT_S` at least, before it counts as hanging.
+
+A training has this time for every epoch: a machine can be far slower than any estimate, and hours would be lost.
+"""
 
 
 @dataclass(frozen=True)
@@ -145,9 +149,6 @@ def _measure_once(order: Order, launch: Launch) -> tuple[Cell, process.Ended]:
     request = _request(order, launch, out, started_s)
     command = cell.command(interpreter(arm.framework), _phases(planned), request)
     limit_s = max(launch.least_limit_s, LIMIT_FACTOR * planned.estimate_s)
-    budget_first = until_s is not None and until_s - started_s < limit_s
-    if until_s is not None and budget_first:
-        limit_s = max(0.0, until_s - started_s)
     output = out / "output.log"
     ended = process.run(
         command,
@@ -155,8 +156,11 @@ def _measure_once(order: Order, launch: Launch) -> tuple[Cell, process.Ended]:
         folder=out,
         output=output,
         limit_s=limit_s,
+        until_s=math.inf if until_s is None else until_s,
+        progress=lambda: len(cell.curve(out)),
         data_limit_bytes=launch.data_limit_bytes,
     )
+    budget_first = until_s is not None and time.monotonic() >= until_s
     ended_at = machine.read()
     time.sleep(sentinel.MIN_WINDOW_S)
     # A process that died could not watch for itself; one that lived did so, round by round.
@@ -225,7 +229,8 @@ def _judge(
     if ended.killed and budget_first:
         return "hole", f"budget spent {where}, after {ended.wall_s:.0f} s", measured, None
     if ended.killed:
-        return "failed", f"timed out {where}: not done after {limit_s:.0f} s", measured, None
+        last = f" after epoch {epochs}" if (epochs := len(cell.curve(out))) else ""
+        return "failed", f"timed out {where}{last}: not done after {limit_s:.0f} s", measured, None
     name = process.signal_name(ended.returncode)
     if name is not None:
         hint = " (most often the kernel, out of memory)" if name == "SIGKILL" else ""

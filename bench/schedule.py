@@ -13,6 +13,7 @@ from bench.execution import Execution
 from bench.gate import Check
 from bench.interpreters import interpreter
 from bench.judgement import dead_start
+from bench.profiles import STARTS_TRAINED
 from bench.record import CEILING, STARTS, Cell, Parity, PlannedCell
 
 SLACK = 2.0
@@ -74,8 +75,8 @@ def run_cells(execution: Execution) -> None:
             execution.add(cell, found)
             execution.display.earlier(found)
             _plan_chosen(execution, cell)
-    waiting = [cell for cell in runfolder.missing(execution.folder, execution.run) if cell in execution.part]
-    done = len(execution.run.plan) - len(waiting)
+    missing = runfolder.missing(execution.folder, execution.run)
+    waiting, done = [cell for cell in missing if cell in execution.part], len(execution.run.plan) - len(missing)
     while waiting := _affordable(execution, waiting) or _further_blocks(execution):
         cell = waiting.pop(0)
         announce.measuring(execution, cell, waiting, done)
@@ -94,7 +95,7 @@ def _plan_chosen(execution: Execution, cell: PlannedCell) -> list[PlannedCell]:
     """Plans to train the seeds that a study of dead starts singles out, if `cell` is a measured one; what is new."""
     if STARTS not in cell.phases or not (path := _path(execution, cell)).exists():
         return []
-    wanted = dead_start.to_train(record.read(path, Cell).starts)
+    wanted = dead_start.to_train(record.read(path, Cell).starts, *STARTS_TRAINED)
     seeds = [seed for each in wanted.values() for seed in each]
     added = plan.chosen(execution.contest, cell, seeds, execution.run.plan, execution.estimator)
     if added:

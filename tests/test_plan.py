@@ -5,6 +5,7 @@ from collections import Counter
 import msgspec
 import pytest
 from harness import FAKES
+from make_run import make_run
 
 from bench import contest, estimate, implementation, plan, record, workload
 from bench.contest import Options
@@ -155,6 +156,22 @@ def test_a_part_of_a_run_is_what_every_name_given_holds():
     part = contest.Part(workloads=("conv",), seeds=(3,))
     assert {cell.id for cell in cells if cell in part} == {f"conv.{arm}.cpu.s3" for arm in ARMS}
     assert all(cell in contest.Part() for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"seeds": (4,)}, r"--seed 4: not planned in run .+; planned are 5$"),
+        ({"workloads": ("conv_gru",)}, r"--workload conv_gru: not planned in run .+; planned are conv_only$"),
+        ({"arms": ("fake-1ms",)}, r"--arm fake-1ms: not planned in run .+; planned are torch-eager$"),
+    ],
+)
+def test_a_part_nothing_is_planned_of_is_told(tmp_path, part, message):
+    planned = record.PlannedCell("one", "conv_only", "torch-eager", "cpu", 1, ("converge",), 0.0, seed=5)
+    run = record.read(make_run(tmp_path / "run", workloads=["conv_only"], blocks=1) / "run.json", record.Run)
+    with pytest.raises(UsageError, match=message):
+        contest.Part(**part).check(msgspec.structs.replace(run, plan=(planned,)))
+    contest.Part(arms=("torch-eager",), seeds=(5,)).check(msgspec.structs.replace(run, plan=(planned,)))
 
 
 def test_an_id_names_workload_arm_device_block_and_only_settings_that_differ():

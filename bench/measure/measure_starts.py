@@ -11,9 +11,9 @@ from bench import weights
 from bench.implementation import Arrays
 from bench.measure.subject import Subject
 from bench.measure.timing import timed
+from bench.profiles import STARTS_SEEDS
 from bench.record import Start
 
-SEEDS = 50
 SHARED = "shared"
 
 
@@ -21,8 +21,8 @@ def test_starts(benchmark: BenchmarkFixture, subject: Subject) -> None:
     session, own = subject.session, subject.arm.initialisers
     inputs = [subject.dataset.gather(batch)[0] for batch in subject.train_batches(1)]  # every sample once
     outputs: list[NDArray[np.floating]] = []
-    asked = [(SHARED, seed) for seed in range(SEEDS)]
-    asked += [(own, seed) for seed in range(SEEDS) if own]
+    asked = [(SHARED, seed) for seed in range(STARTS_SEEDS)]
+    asked += [(own, seed) for seed in range(STARTS_SEEDS) if own]
     waiting = iter(asked)
 
     def begin() -> tuple[str, int] | None:
