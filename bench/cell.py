@@ -1,6 +1,8 @@
 """What the runner tells a cell's process, and what that process hands back."""
 
 import dataclasses
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,14 @@ import msgspec
 from bench.data import Kind
 from bench.implementation import Device
 from bench.layers import Gate
-from bench.record import CurvePoint, Energy, Span, Window
+from bench.record import CurvePoint, Energy, Span, Start, Tested, Window, write_bytes
 from bench.workload import Head
 
 CLOCK = "clock"
 """Not a measurement but a check of one: whether `synchronise` waits."""
 EXTRAS = ("small_step", "aside")
 """Measured last, in block 1, where an arm has them; no plan promises them."""
-PHASES = ("ceiling", "first_step", "train_step", CLOCK, "epoch", "validate", "converge", *EXTRAS)
+PHASES = ("ceiling", "starts", "first_step", "train_step", CLOCK, "epoch", "validate", "converge", *EXTRAS)
 """In the order they are measured; `bench/measure/measure_<phase>.py` measures each."""
 
 BENCHMARK_FILE = "benchmark.json"
@@ -52,6 +54,8 @@ class Request:
     """Folder the runner saved the data in; None: load it as `data` and `data_dir` say."""
     weights: str | None = None
     """File of initial weights; None: draw them from `seed`."""
+    checkpoint: str | None = None
+    """File that `converge` goes on from if it is there, and writes after every epoch but the last; None: neither."""
     out: str | None = None
     """Folder for what the cell hands back; None: a person is looking at the screen."""
     parent: int | None = None
@@ -81,6 +85,16 @@ class Observed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Up to the last line of the suite's code in the process."""
     watch: tuple[Window, ...]
     energy: tuple[Energy, ...]
+    tested: Tested | None = None
+    """Of a training that reached its end."""
+    starts: tuple[Start, ...] = ()
+    """Of a study of dead starts."""
+    resumed: tuple[int, ...] = ()
+    """The training was taken up again after each of these epochs, in this process after the last of them."""
+    diverged: bool = False
+    """The failure is weights or metrics that are not finite."""
+    unused_checkpoint: str | None = None
+    """Why the checkpoint that was there was not gone on from, in one line; None: it was, or there was none."""
 
 
 def command(python: str, phases: tuple[str, ...], request: Request) -> list[str]:
@@ -109,6 +123,23 @@ def command(python: str, phases: tuple[str, ...], request: Request) -> list[str]
         "--benchmark-quiet",
         *request.options(),
     ]
+
+
+def begin_curve(out: Path, points: Sequence[CurvePoint]) -> None:
+    """Makes the file of the learning curve, with these epochs in it and no others."""
+    write_bytes(out / CURVE_FILE, b"".join(map(_line, points)))
+
+
+def add_point(out: Path, point: CurvePoint) -> None:
+    """Puts one epoch on disk at once, so that a killed cell keeps it."""
+    with (out / CURVE_FILE).open("ab") as stream:
+        stream.write(_line(point))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _line(point: CurvePoint) -> bytes:
+    return msgspec.json.encode(point) + b"\n"
 
 
 def curve(out: Path) -> tuple[CurvePoint, ...]:

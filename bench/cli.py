@@ -14,13 +14,13 @@ from rich.console import Console
 from bench import caches, doctor, handover, image, outlook, record, runfolder, runner, stream, workload
 from bench.compare import regression
 from bench.containers import command as image_verb
+from bench.contest import Options, Part
 from bench.data import command, sources
 from bench.effects import MARGIN
 from bench.errors import BenchError, MachineError, UsageError, tell
 from bench.execution import Setting
 from bench.interrupt import INTERRUPTED, NOTHING, interruptible
 from bench.layers import Gate
-from bench.plan import Options
 from bench.profiles import PROFILES
 from bench.workload import Head
 
@@ -74,7 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_device(grid)
     grid.add_argument("--profile", choices=tuple(PROFILES), default="quick")
     _add_data(grid)
-    grid.add_argument("--seed", type=_whole, default=0, metavar="N", help="of weights, order of samples, order of arms")
+    grid.add_argument(
+        "--seed",
+        type=_whole,
+        action="append",
+        default=[],
+        metavar="N",
+        help="of weights, order of samples, order of arms; default: 0; profile book: may be repeated",
+    )
     grid.add_argument(
         "--budget", type=_seconds, metavar="10m", help="time for parity and measuring; default: quick 10m"
     )
@@ -197,7 +204,7 @@ def _options(given: argparse.Namespace, words: Sequence[str]) -> Options:
         profile=given.profile,
         data=given.data,
         data_dir=_data_dir(given),
-        seed=given.seed,
+        seeds=tuple(given.seed) or (0,),
         budget_s=given.budget,
         out=given.out,
         head=given.head,
@@ -234,8 +241,11 @@ def _measure(
     if given.resume is None:
         return runner.run(options, console, setting, then)
     plain = _options(_parser().parse_args(["run"]), ())
-    if _without_places(options) != _without_places(plain):
-        raise UsageError(f"--resume {given.resume}: has its own options; only --data-dir and --out may be added")
+    if _without_part(options) != _without_part(plain):
+        raise UsageError(
+            f"--resume {given.resume}: has its own options; only --workload, --arm and --seed may be added, for a part "
+            "of what is missing, and --data-dir and --out"
+        )
     folder = runfolder.find(given.resume, given.out)
     stored = record.read(folder / "run.json", record.Run)
     stored_words = list(stored.command[1:])
@@ -243,11 +253,12 @@ def _measure(
     stored_options = _options(_parser().parse_args([*stored_words, "--device", stored.device]), stored_words)
     if options.data_dir is not None:
         stored_options = dataclasses.replace(stored_options, data_dir=options.data_dir)
-    return runner.resume(folder, stored, stored_options, console, setting, then)
+    part = Part(options.workloads, options.arms, tuple(given.seed))
+    return runner.resume(folder, stored, stored_options, console, setting, then, part)
 
 
-def _without_places(options: Options) -> Options:
-    return dataclasses.replace(options, data_dir=None, out=Path(), command=())
+def _without_part(options: Options) -> Options:
+    return dataclasses.replace(options, workloads=(), arms=(), seeds=(0,), data_dir=None, out=Path(), command=())
 
 
 def _report(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:

@@ -3,28 +3,33 @@
 **FLOPs.** A training step is the forward pass, the backward pass and the RMSprop update of one full batch.
 - A matrix product counts 2 for every multiply-add. Backward has one product for a weight's gradient and one for the
   input's; the latter only where a weight stands before the layer, so the first layer on raw series has none, while a
-  convolution on an embedding has one. A GRU's recurrent products count at every time step, the first included.
+  convolution on an embedding has one. Recurrent products count at every time step, the first included, and those of a
+  causal convolution over the zeros before the series too.
 - Elementwise: 1 for each addition, multiplication, comparison, root or activation of one element, whatever it really
   costs. Bias 1 forward and 1 backward (its sum); relu 1 and 1; a pooled value, size - 1 comparisons and nothing
   backward (routing is no arithmetic); an embedding nothing forward (a gather) and 1 addition per gathered element
-  backward; a GRU unit per time step 14 forward and 22 backward (see `_gru`); a dropout mask 1 forward and 1 backward.
+  backward; per time step a GRU unit 14 forward and 22 backward, an LSTM unit 17 and 27 (see `_recurrent`); a dropout
+  mask 1 forward and 1 backward; taking the last time step nothing.
 - Update: 9 for each parameter; the embedding's gradient is dense, so every row of the table is updated.
 Not counted: loss and metrics (a few operations a sample), drawing masks, gathering the batch.
 
 **Bytes.** Compulsory traffic in float32, ids in int32: every tensor moves once for each use, nothing between uses
 stays in a cache, a layer's own bias, activation and masking ride along with its main operation.
-- Forward: reads input, weights and masks, writes output; an embedding reads only the gathered rows; a GRU also writes
-  h, z, r and c of every time step and reads its weights once for the whole sequence.
-- Backward: reads the output's gradient and what was saved of the forward pass (its input; relu: its output too; GRU:
-  h, z, r, c and masks); writes the weights' gradients; where the input's gradient is needed, reads the weights and
-  writes it. Pooling reads its input again to find the maxima. A GRU reads its recurrent kernel in any case.
+- Forward: reads input, weights and masks, writes output; an embedding reads only the gathered rows; a recurrent layer
+  also writes its state and gates of every time step (GRU: h, z, r, c; LSTM: h, c, i, f, c~, o) and reads its weights
+  once for the whole sequence; the last time step is read alone.
+- Backward: reads the output's gradient and what was saved of the forward pass (its input; relu: its output too;
+  recurrent: states, gates and masks); writes the weights' gradients; where the input's gradient is needed, reads the
+  weights and writes it, zeros too. Pooling reads its input again to find the maxima. A recurrent layer reads its
+  recurrent kernel in any case.
 - Update: reads weight, running square and gradient, writes weight and running square.
 """
 
 import math
 from dataclasses import dataclass
 
-from bench.layers import GATES, GRU, Conv1D, Dense, Embedding, GlobalMaxPool1D, Layer, MaxPool1D, Shape
+from bench import layers
+from bench.layers import GRU_GATES, LSTM_GATES, Layer, Recurrent, Shape
 from bench.workload import Workload
 
 VALUE_BYTES = 4  # float32, and int32 for token ids
@@ -95,18 +100,23 @@ def _layer(layer: Layer, shape: Shape, batch: int, flows_back: bool) -> tuple[in
     passes = 3 if flows_back else 2  # of every product: forward, weight's gradient, input's gradient
     back_to_input = weights + inputs if flows_back else 0
     match layer:
-        case Embedding():
+        case layers.Embedding():
             return 0, outputs, inputs + 2 * outputs, inputs + outputs + weights
-        case Conv1D(width=width):
+        case layers.Conv1D(width=width) | layers.CausalConv1D(width=width):
             products = passes * 2 * outputs * width * shape[1]
             return products, 4 * outputs, inputs + weights + outputs, 2 * outputs + inputs + weights + back_to_input
-        case MaxPool1D(size=size):
+        case layers.MaxPool1D(size=size):
             return _pool(inputs, outputs, size, flows_back)
-        case GlobalMaxPool1D():
+        case layers.GlobalMaxPool1D():
             return _pool(inputs, outputs, shape[0], flows_back)
-        case GRU():
-            return _gru(layer, shape, batch, flows_back)
-        case Dense():
+        case layers.LastStep():
+            return 0, 0, 2 * outputs, (outputs + inputs if flows_back else 0)
+        case layers.GRU():
+            masked = bool(layer.dropout), bool(layer.recurrent_dropout)
+            return _recurrent(layer, shape, batch, flows_back, GRU_GATES, elementwise=14 + 22, saved=4, masked=masked)
+        case layers.LSTM():
+            return _recurrent(layer, shape, batch, flows_back, LSTM_GATES, elementwise=17 + 27, saved=6)
+        case layers.Dense():
             products = passes * 2 * outputs * shape[0]
             return products, 2 * outputs, inputs + weights + outputs, outputs + inputs + weights + back_to_input
     raise TypeError(f"no cost is known for layer {layer!r}; add it to bench/cost.py")
@@ -116,26 +126,43 @@ def _pool(inputs: int, outputs: int, size: int, flows_back: bool) -> tuple[int, 
     return 0, outputs * (size - 1), inputs + outputs, (outputs + 2 * inputs if flows_back else 0)
 
 
-def _gru(layer: GRU, shape: Shape, batch: int, flows_back: bool) -> tuple[int, int, int, int]:
-    """Forward, each unit and time step: 3 biases, 3 sums of the two products, 3 activations, r*h, 4 for the new state.
+def _recurrent(
+    layer: Recurrent,
+    shape: Shape,
+    batch: int,
+    flows_back: bool,
+    gates: int,
+    *,
+    elementwise: int,
+    saved: int,
+    masked: tuple[bool, bool] = (False, False),
+) -> tuple[int, int, int, int]:
+    """`elementwise` operations and `saved` values of each unit and time step; `masked`: dropout on input, on state.
 
-    Backward: 5 for da_z, 5 for da_h, 4 for da_r, 5 for dh, 3 for the bias; equations: `bench.reference_layers`.
+    GRU, forward: 3 biases, 3 sums of the two products, 3 activations, r*h, 4 for the new state; backward: 5 for da_z, 5
+    for da_h, 4 for da_r, 5 for dh, 3 for the bias. LSTM, forward: 4 biases, 4 sums, 4 activations, 3 for the new c, 2
+    for the new h; backward: tanh(c') again, 5 for dc', 4 for the da of each gate, 1 for dc, 4 for the bias. Equations:
+    `bench.reference_recurrent`.
     """
     steps, features = shape
     inputs, states = batch * steps * features, batch * steps * layer.units
-    kernel, recurrent, bias = features * GATES * layer.units, layer.units * GATES * layer.units, GATES * layer.units
-    input_mask = batch * GATES * features if layer.dropout else 0
-    state_mask = batch * GATES * layer.units if layer.recurrent_dropout else 0
+    width = gates * layer.units
+    kernel, recurrent, bias = features * width, layer.units * width, width
+    input_mask = batch * gates * features if masked[0] else 0
+    state_mask = batch * gates * layer.units if masked[1] else 0
 
-    product = 2 * GATES * states
+    product = 2 * gates * states
     from_input = (3 if flows_back else 2) * product * features
     from_state = 3 * product * layer.units
-    masked = steps * ((2 if flows_back else 1) * input_mask + 2 * state_mask)
-    elementwise = (14 + 22) * states + masked
+    masking = steps * ((2 if flows_back else 1) * input_mask + 2 * state_mask)
 
     weights = kernel + recurrent + bias
-    saved = 4 * states  # h, z, r, c
     last = batch * layer.units
-    forward = inputs + weights + input_mask + state_mask + saved + last
-    backward = last + inputs + saved + input_mask + state_mask + recurrent + weights
-    return from_input + from_state, elementwise, forward, backward + (kernel + inputs if flows_back else 0)
+    forward = inputs + weights + input_mask + state_mask + saved * states + last
+    backward = last + inputs + saved * states + input_mask + state_mask + recurrent + weights
+    return (
+        from_input + from_state,
+        elementwise * states + masking,
+        forward,
+        backward + (kernel + inputs if flows_back else 0),
+    )

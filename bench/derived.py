@@ -11,13 +11,15 @@ from types import MappingProxyType
 import msgspec
 
 from bench import stats
-from bench.record import SPANS, Cell, Window
+from bench.record import SPANS, Cell, CurvePoint, Window
 from bench.warmups import warmup_ends
 
 STRIKES = 2
 """So many failed cells in a row of a workload and an arm, and it is not tried again."""
 PARTS = tuple(part for name in SPANS for part in (("warm_up", "steady") if name == "train_step" else (name,)))
 """Of a cell's ledger, in the order of its life."""
+CONVERGE = "converge"
+"""Phase whose rounds are the epochs of a learning curve, one each."""
 STEADY = ("train_step", "small_step", "aside")
 """Phases of many equal rounds, in which the end of a warm-up is looked for."""
 
@@ -33,9 +35,12 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     about: str | None = None
     """Of an aside: what was timed, in words."""
     starts_s: tuple[float, ...] = ()
-    """When each round began, in seconds since the process was started; empty in schema 1."""
+    """When each round after the earlier ones began, in seconds since the process was started; empty in schema 1."""
     taints: tuple[tuple[str, ...], ...] = ()
     """Of each round: why it is tainted; empty for all in schema 1."""
+    earlier_rounds: int = 0
+    """So many, from the first, are epochs that a process of before had trained when it was killed: their seconds stand
+    in the learning curve; when they began, and what disturbed them, is not known."""
     searched: Sequence[int] = ()
     """Numbers of the rounds, from 0, in which the end of a warm-up is looked for."""
     assumed_rounds: int = 0
@@ -116,7 +121,27 @@ def _phases(cell: Cell) -> dict[str, Phase]:
             searched=_searched(cell, name, len(rounds_s), disturbed),
             assumed_rounds=int(extra["warmup_rounds"]) if cell.schema == 1 else 0,
         )
+    if cell.resumed and CONVERGE in found:
+        found[CONVERGE] = _with_earlier_epochs(found[CONVERGE], cell.curve[: cell.resumed[-1]])
     return found
+
+
+def _with_earlier_epochs(phase: Phase, earlier: Sequence[CurvePoint]) -> Phase:
+    return msgspec.structs.replace(
+        phase,
+        rounds_s=(*(point.train_s for point in earlier), *phase.rounds_s),
+        taints=(*((),) * len(earlier), *(phase.taints or ((),) * len(phase.rounds_s))),
+        earlier_rounds=len(earlier),
+    )
+
+
+def best_point(curve: Sequence[CurvePoint], metric: str) -> CurvePoint:
+    """The epoch with the best `metric` on the validation set, of equals the first: the least loss, the most accuracy.
+
+    ValueError for a curve without epochs.
+    """
+    sign = 1 if metric == "loss" else -1
+    return min(curve, key=lambda point: sign * point.validation[metric])
 
 
 def find_warmups(cells: Iterable[Cell]) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from bench import derived, effects, gate, launch, record
+from bench.contest import Contest, Part
 from bench.display.progress import Display
 from bench.estimate import Assumptions, Estimator
-from bench.plan import Contest
 from bench.profiles import PROFILES, Profile
 from bench.record import Cell, Parity, PlannedCell, Run
 
@@ -47,6 +47,8 @@ class Execution:
     display: Display
     deadline_s: float | None
     """Of the monotonic clock."""
+    part: Part
+    """What is to be measured now."""
     parities: dict[tuple[str, str], Parity] = field(default_factory=dict)
     failures: dict[tuple[str, str], list[Cell]] = field(default_factory=dict)
     """The failed cells in a row, by workload and arm."""
@@ -83,7 +85,7 @@ class Execution:
     def add(self, planned: PlannedCell, cell: Cell) -> None:
         """Takes a finished cell into account, measured now or before an interruption."""
         pair = planned.workload, planned.arm
-        if cell.status == "failed":
+        if cell.status == "failed" and not cell.diverged:  # another seed may not
             self.failures.setdefault(pair, []).append(cell)
         elif cell.status == "ok":
             self.failures.pop(pair, None)

@@ -31,7 +31,7 @@ class Check:
 def parity_command(python: str, workload: str, arm: str, device: str, out: Path, settings: dict[str, str]) -> list[str]:
     """The command that holds an arm against the reference and writes its record to `out`.
 
-    `settings` are further options by name: threads, parent, and head or gate where the run has them.
+    `workload` is a key, with its settings; `settings` are further options by name: threads and parent.
     """
     options = [f"--{name}={value}" for name, value in settings.items()]
     named = ["--workload", workload, "--arm", arm, "--device", device, "--out", str(out)]

@@ -23,6 +23,8 @@ Precision = Literal["float32", "float64"]
 Tier = Literal["published", "stock", "tuned"]
 Arrays = Mapping[str, NDArray[np.floating]]
 """Arrays by canonical name: weights and gradients (`conv1.kernel`), dropout masks (`gru.input`)."""
+State = Mapping[str, NDArray[np.generic]]
+"""What training goes on from, by name: arrays of numbers, no objects."""
 Metrics = dict[str, float]
 """The names of `Workload.metrics`, as means over samples."""
 Ceiling = Callable[[int], Callable[[], object]]
@@ -51,6 +53,8 @@ class Arm:
     """What distinguishes it from a framework's defaults, in words, for the report."""
     needs_compiler: bool = False
     """Needs a working C++ compiler on the CPU."""
+    initialisers: str = ""
+    """Whose own initial weights `Session.own_weights` draws; empty: it has no such method."""
     ceiling: str = ""
     """`module:function` of its framework's matrix product, see `open_ceiling`; empty: it has none to measure."""
 
@@ -119,6 +123,19 @@ class Session(Protocol):
 
     def reset(self, weights: Arrays) -> None:
         """Sets all weights, and puts the optimiser's state and the running metrics back to zero."""
+
+    def own_weights(self, seed: int) -> Arrays:
+        """Initial weights as the framework's own initialisers draw them from `seed`; this session stays as it is."""
+
+    def get_state(self) -> State:
+        """Copies of everything that training goes on from between two epochs.
+
+        Weights, the optimiser's slots and step count, the random state its dropout masks are drawn from; not what is
+        staged, nor the masks of `set_masks`. Names and layouts are the framework's. Changes nothing.
+        """
+
+    def set_state(self, state: State) -> None:
+        """Goes on from there: what `get_state` returned in a session of the same Setup, in any process."""
 
     def synchronise(self) -> None:
         """Returns when every update asked for so far has been computed."""

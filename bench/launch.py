@@ -1,8 +1,10 @@
 """One cell from its plan to its record: a fresh process, what it handed back, or how it ended."""
 
+import math
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,9 @@ from bench import cell, derived, process, record, sentinel
 from bench.cell import Observed, Request
 from bench.implementation import Arm, Device
 from bench.interpreters import base_environment, interpreter
-from bench.layers import Gate
 from bench.profiles import SHORT, Profile
 from bench.record import Cell, PlannedCell
 from bench.runfolder import now
-from bench.workload import Head
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -28,7 +28,10 @@ THREAD_VARIABLES = (
 )
 LEAST_LIMIT_S = 300.0
 LIMIT_FACTOR = 6.0
-"""A cell may take so many times its estimate, and `LEAST_LIMIT_S` at least, before it counts as hanging."""
+"""A cell may take so many times its estimate, and `LEAST_LIMIT_S` at least, before it counts as hanging.
+
+A training has this time for every epoch: a machine can be far slower than any estimate, and hours would be lost.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,11 @@ class Prepared:
     digest: str
     data_identity: str
     data: Path
-    weights: Path
+    weights: Mapping[int, Path]
+    """Files of initial weights, by seed."""
 
 
-BARE = Prepared(digest="", data_identity="none", data=Path(), weights=Path())
+BARE = Prepared(digest="", data_identity="none", data=Path(), weights={})
 """For cells without a workload."""
 
 
@@ -54,8 +58,6 @@ class Launch:
     threads: int
     seed: int
     device: Device
-    head: Head | None
-    gate: Gate | None
     data_limit_bytes: int | None = None
     """Of a cell's private writable memory; None: as much as it wants."""
     least_limit_s: float = LEAST_LIMIT_S
@@ -64,6 +66,12 @@ class Launch:
         """Compile caches of a cell, its contestant's own on its workload: both entries of the control start alike."""
         parts = (planned.workload, planned.arm, planned.label)
         return self.work / "compiled" / ".".join(filter(None, parts))
+
+    def checkpoint(self, planned: PlannedCell) -> Path:
+        """Where a training puts what it goes on from if it is killed."""
+        folder = self.work / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{planned.id}.npz"
 
     def environment(self, arm: Arm, cache: Path, threads: int | None = None) -> tuple[dict[str, str], dict[str, str]]:
         """The whole environment of an arm's process, and what in it the suite has set; makes the cache folder."""
@@ -141,9 +149,6 @@ def _measure_once(order: Order, launch: Launch) -> tuple[Cell, process.Ended]:
     request = _request(order, launch, out, started_s)
     command = cell.command(interpreter(arm.framework), _phases(planned), request)
     limit_s = max(launch.least_limit_s, LIMIT_FACTOR * planned.estimate_s)
-    budget_first = until_s is not None and until_s - started_s < limit_s
-    if until_s is not None and budget_first:
-        limit_s = max(0.0, until_s - started_s)
     output = out / "output.log"
     ended = process.run(
         command,
@@ -151,8 +156,11 @@ def _measure_once(order: Order, launch: Launch) -> tuple[Cell, process.Ended]:
         folder=out,
         output=output,
         limit_s=limit_s,
+        until_s=math.inf if until_s is None else until_s,
+        progress=lambda: len(cell.curve(out)),
         data_limit_bytes=launch.data_limit_bytes,
     )
+    budget_first = until_s is not None and time.monotonic() >= until_s
     ended_at = machine.read()
     time.sleep(sentinel.MIN_WINDOW_S)
     # A process that died could not watch for itself; one that lived did so, round by round.
@@ -191,19 +199,20 @@ def _phases(planned: PlannedCell) -> tuple[str, ...]:
 
 def _request(order: Order, launch: Launch, out: Path, started_s: float) -> Request:
     planned = order.planned
+    seed = launch.seed if planned.seed is None else planned.seed
+    weights = order.prepared.weights.get(seed)  # a ceiling has none, a seed chosen later draws its own
     return Request(
         workload=planned.workload,
         arm=planned.arm,
         device=launch.device,
-        head=launch.head,
-        gate=launch.gate,
         threads=launch.threads,
-        seed=launch.seed,
+        seed=seed,
         rounds=launch.profile.rounds,
         steps_per_round=launch.profile.steps_per_round[planned.device],
         epoch_limit_s=order.epoch_limit_s,
         prepared=str(order.prepared.data),
-        weights=str(order.prepared.weights),
+        weights=None if weights is None else str(weights),
+        checkpoint=str(launch.checkpoint(planned)) if "converge" in planned.phases else None,
         out=str(out),
         parent=os.getpid(),
         started_s=started_s,
@@ -220,7 +229,8 @@ def _judge(
     if ended.killed and budget_first:
         return "hole", f"budget spent {where}, after {ended.wall_s:.0f} s", measured, None
     if ended.killed:
-        return "failed", f"timed out {where}: not done after {limit_s:.0f} s", measured, None
+        last = f" after epoch {epochs}" if (epochs := len(cell.curve(out))) else ""
+        return "failed", f"timed out {where}{last}: not done after {limit_s:.0f} s", measured, None
     name = process.signal_name(ended.returncode)
     if name is not None:
         hint = " (most often the kernel, out of memory)" if name == "SIGKILL" else ""
@@ -267,7 +277,7 @@ def _cell(
         block=planned.block,
         digest=prepared.digest,
         data_identity=prepared.data_identity,
-        seed=launch.seed,
+        seed=launch.seed if planned.seed is None else planned.seed,
         status=status,
         reason=reason,
         output_tail=output_tail,
@@ -287,4 +297,8 @@ def _cell(
         device_process_peak_memory_bytes=observed.device_process_peak_memory_bytes if observed else None,
         energy=observed.energy if observed else (),
         beside=beside,
+        tested=observed.tested if observed else None,
+        resumed=observed.resumed if observed else (),
+        diverged=observed is not None and observed.diverged,
+        starts=observed.starts if observed else (),
     )

@@ -2,7 +2,8 @@
 
 Shapes leave the batch axis out: `(time_steps, features)` for a series, `(units,)` for a vector, `(time_steps,)`
 for token ids. Weight layouts are the canonical ones of the suite: a kernel maps its last-but-one axis to its
-last axis, and the gates of a GRU stand in the order z (update), r (reset), h (candidate).
+last axis; the gates of a GRU stand in the order z (update), r (reset), h (candidate), those of an LSTM in the order
+i (input), f (forget), c (candidate), o (output).
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import ClassVar, Literal
 Shape = tuple[int, ...]
 Gate = Literal["sigmoid", "hard_sigmoid"]
 
-GATES = 3  # z, r, h
+GRU_GATES = 3  # z, r, h
+LSTM_GATES = 4  # i, f, c, o
 
 
 def _require_positive(layer: object, **values: int) -> None:
@@ -71,6 +73,32 @@ class Conv1D:
 
 
 @dataclass(frozen=True)
+class CausalConv1D:
+    """A dilated convolution over time with relu that sees no later time step; (T, C) → (T, filters).
+
+        y_t = relu(sum over k of x_(t - (width - 1 - k) * dilation) @ W_k + b),  with zeros before the series begins
+
+    Source: van den Oord et al. 2016 (arXiv 1609.03499, section 2.1), without its gated units and skip connections.
+    """
+
+    name: str = field(metadata={"digest": False})
+    filters: int
+    width: int
+    dilation: int
+    kind: ClassVar[str] = "causalconv1d"
+
+    def __post_init__(self) -> None:
+        _require_positive(self, filters=self.filters, width=self.width, dilation=self.dilation)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _require_rank(self, shape, 2)
+        return (shape[0], self.filters)
+
+    def weights(self, shape: Shape) -> dict[str, Shape]:
+        return {"kernel": (self.width, shape[1], self.filters), "bias": (self.filters,)}
+
+
+@dataclass(frozen=True)
 class MaxPool1D:
     """The maximum of each `size` time steps; a tail shorter than `size` is dropped; (T, C) → (T // size, C)."""
 
@@ -98,6 +126,21 @@ class GlobalMaxPool1D:
 
     name: str = field(metadata={"digest": False})
     kind: ClassVar[str] = "globalmaxpool1d"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _require_rank(self, shape, 2)
+        return (shape[1],)
+
+    def weights(self, shape: Shape) -> dict[str, Shape]:
+        return {}
+
+
+@dataclass(frozen=True)
+class LastStep:
+    """The last time step; (T, C) → (C,)."""
+
+    name: str = field(metadata={"digest": False})
+    kind: ClassVar[str] = "laststep"
 
     def output_shape(self, shape: Shape) -> Shape:
         _require_rank(self, shape, 2)
@@ -143,12 +186,44 @@ class GRU:
         return (self.units,)
 
     def weights(self, shape: Shape) -> dict[str, Shape]:
-        gates = GATES * self.units
+        gates = GRU_GATES * self.units
         return {"kernel": (shape[1], gates), "recurrent_kernel": (self.units, gates), "bias": (gates,)}
 
     def masks(self, shape: Shape, batch: int) -> dict[str, Shape]:
         """Shapes of the dropout masks of one batch: gate, sample, feature or unit."""
-        return {"input": (GATES, batch, shape[1]), "recurrent": (GATES, batch, self.units)}
+        return {"input": (GRU_GATES, batch, shape[1]), "recurrent": (GRU_GATES, batch, self.units)}
+
+
+@dataclass(frozen=True)
+class LSTM:
+    """Long short-term memory that returns its last state; (T, C) → (units,).
+
+        i  = sigmoid(x @ W_i + h @ U_i + b_i)
+        f  = sigmoid(x @ W_f + h @ U_f + b_f)
+        c~ = tanh   (x @ W_c + h @ U_c + b_c)
+        o  = sigmoid(x @ W_o + h @ U_o + b_o)
+        c' = f*c + i*c~
+        h' = o*tanh(c')
+
+    Its gates are logistic, and one bias serves input and state. The forget gate's bias starts at 1: at 0 the cell would
+    forget half of itself every time step. Source: Gers et al. 2000 (doi 10.1162/089976600300015015), in the form of
+    Zaremba et al. 2014 (arXiv 1409.2329, section 3.1); the bias after Jozefowicz et al. 2015 (PMLR 37, 2342-2350).
+    """
+
+    name: str = field(metadata={"digest": False})
+    units: int
+    kind: ClassVar[str] = "lstm"
+
+    def __post_init__(self) -> None:
+        _require_positive(self, units=self.units)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _require_rank(self, shape, 2)
+        return (self.units,)
+
+    def weights(self, shape: Shape) -> dict[str, Shape]:
+        gates = LSTM_GATES * self.units
+        return {"kernel": (shape[1], gates), "recurrent_kernel": (self.units, gates), "bias": (gates,)}
 
 
 @dataclass(frozen=True)
@@ -170,4 +245,5 @@ class Dense:
         return {"kernel": (shape[0], self.units), "bias": (self.units,)}
 
 
-Layer = Embedding | Conv1D | MaxPool1D | GlobalMaxPool1D | GRU | Dense
+Recurrent = GRU | LSTM
+Layer = Embedding | Conv1D | CausalConv1D | MaxPool1D | GlobalMaxPool1D | LastStep | Recurrent | Dense

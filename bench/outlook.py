@@ -7,10 +7,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench import plan, runner
+from bench.contest import Options
 from bench.display.live import duration
 from bench.estimate import memory_bytes
 from bench.execution import Setting
-from bench.plan import Options
+from bench.profiles import STARTS_TRAINED
+from bench.record import STARTS
 
 
 def show(options: Options, setting: Setting, console: Console) -> None:
@@ -30,6 +32,15 @@ def show(options: Options, setting: Setting, console: Console) -> None:
         plan.budget_s(ready.options, setting.profiles[ready.options.profile]),
     )
     console.print(f"{len(cells)} cells, about {duration(total_s)} after parity", highlight=False)
+    for study in (cell for cell in cells if STARTS in cell.phases):
+        found = (cell for cell in cells if (cell.workload, cell.arm) == (study.workload, study.arm) and cell != study)
+        more, each_s = sum(STARTS_TRAINED), next(found).estimate_s
+        console.print(
+            f"{study.workload}: then up to {more} trainings more by {study.arm}, of seeds that the study of dead "
+            f"starts singles out, about {duration(more * each_s)}",
+            highlight=False,
+            soft_wrap=True,
+        )
     profile = setting.profiles[ready.options.profile]
     if profile.most_blocks > profile.blocks:
         console.print(

@@ -22,12 +22,12 @@ from bench import record, reference, weights
 from bench.data.windows import Dataset, Indices, Source
 from bench.errors import BenchError
 from bench.implementation import Arm, Arrays, Device, Precision, Session, Setup, arm, open_session
-from bench.layers import GRU, Gate
+from bench.layers import Gate, Recurrent
 from bench.parity_judge import Judge, describe
 from bench.parity_sampler import hold_sampler
 from bench.process import die_with_parent
 from bench.record import Parity, ParityCheck
-from bench.workload import Head, Reviews, Workload, load
+from bench.workload import Head, Reviews, Workload, key, load
 
 BATCH = 8
 STEPS = 20
@@ -203,10 +203,12 @@ def shortened(workload: Workload) -> Workload:
     The recurrence is one formula repeated: what 74 steps show in float64, 10 show too, and a compiler that unrolls
     them is done in a seventh of the time. `--full` and the float32 checks leave nothing out.
     """
-    recurrent = any(isinstance(layer, GRU) for layer in workload.layers)
-    if not recurrent or isinstance(workload.data, Reviews):
+    if not any(isinstance(layer, Recurrent) for layer in workload.layers):
         return workload
-    series = dataclasses.replace(workload.data, lookback=workload.data.time_steps // 5 * workload.data.step)
+    steps = workload.data.time_steps // 5
+    if isinstance(workload.data, Reviews):
+        return dataclasses.replace(workload, data=dataclasses.replace(workload.data, time_steps=steps))
+    series = dataclasses.replace(workload.data, lookback=steps * workload.data.step)
     return dataclasses.replace(workload, data=series)
 
 
@@ -243,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verdict = Parity(
         schema=record.SCHEMA,
         id=options.out.stem,
-        workload=workload.name,
+        workload=key(workload),
         arm=options.arm,
         device=options.device,
         digest=workload.digest(),

@@ -1,117 +1,28 @@
 """The grid of cells: what a run measures, in which order, and about how long it takes."""
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 
-from bench import implementation, workload
-from bench.data import Kind
-from bench.effects import MARGIN
-from bench.errors import UsageError
+from bench.contest import Contest, Options
 from bench.estimate import Estimator
-from bench.implementation import Device
-from bench.layers import Gate
 from bench.profiles import SHORT, Profile
-from bench.record import CEILING, CONTROL, PlannedCell
-from bench.workload import Head, Workload
-
-SEEDS = 2**32
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user asked for; empty workloads and arms stand for the defaults."""
-
-    workloads: tuple[str, ...] = ()
-    arms: tuple[str, ...] = ()
-    device: Device = "cpu"
-    profile: str = "quick"
-    data: Kind = "auto"
-    data_dir: Path | None = None
-    seed: int = 0
-    budget_s: float | None = None
-    out: Path = Path("results")
-    head: Head | None = None
-    gate: Gate | None = None
-    margin: float = MARGIN
-    control: str | None = None
-    """The arm to enter twice; None: the first one that can run."""
-    command: tuple[str, ...] = ("bench", "run")
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < SEEDS:
-            raise UsageError(f"--seed {self.seed}: expected a whole number from 0 to {SEEDS - 1}")
-        if not 0 < self.margin < 1:
-            raise UsageError(f"--margin {self.margin * 100:g}%: expected more than 0% and less than 100%")
-        for option, names in (("--workload", self.workloads), ("--arm", self.arms)):
-            for name in names:
-                if names.count(name) > 1:
-                    raise UsageError(f"{option} {name}: named twice; name it once")
-
-    def settings(self, spec: Workload) -> tuple[str, ...]:
-        """What differs from the spec, as it stands in a cell's id."""
-        head = (f"head-{self.head}",) if self.head is not None and self.head != spec.head else ()
-        changed = spec.with_settings(gate=self.gate) if self.gate is not None else spec
-        return head + ((f"gate-{self.gate}",) if changed != spec else ())
-
-
-@dataclass(frozen=True)
-class Contest:
-    """The workloads and arms of a run, resolved; `holes` says which arms cannot run here, and why."""
-
-    options: Options
-    specs: Mapping[str, Workload]
-    """As published, by name."""
-    workloads: Mapping[str, Workload]
-    """The same with the run's settings."""
-    arms: Mapping[str, implementation.Arm]
-    holes: Mapping[str, str]
-
-    def parity_id(self, name: str, arm: str) -> str:
-        """Id of the parity record of workload `name` and `arm`."""
-        return ".".join((name, arm, self.options.device, *self.options.settings(self.specs[name])))
-
-    def cell_id(self, name: str, arm: str, mark: str, label: str = "") -> str:
-        """Id of a cell; `mark` is its block or seed."""
-        settings = self.options.settings(self.specs[name])
-        return ".".join((name, arm, self.options.device, mark, *settings, *filter(None, [label])))
-
-    @property
-    def control(self) -> str | None:
-        """The arm entered twice: the code that compares arms shows what it finds where there is nothing to find."""
-        running = [arm for arm in self.arms if arm not in self.holes]
-        if self.options.control in running:
-            return self.options.control
-        return next((arm for arm in running if not self.arms[arm].needs_compiler), next(iter(running), None))
-
-
-def contest(options: Options, holes: Mapping[str, str] | None = None) -> Contest:
-    """Resolves names; a UsageError names the unknown ones. The default arms are all of the stock tier."""
-    specs = {name: workload.load(name) for name in options.workloads or workload.names()}
-    stock = tuple(name for name, arm in implementation.arms().items() if arm.tier == "stock")
-    arms = {name: implementation.arm(name) for name in options.arms or stock}
-    if not arms:
-        raise UsageError("no arm found: no impl_* package with a stock arm is on the import path; install bench whole")
-    if options.control is not None and options.control not in arms:
-        raise UsageError(f"--control {options.control}: not an arm of this run; its arms are {', '.join(arms)}")
-    changed = {name: spec.with_settings(head=options.head, gate=options.gate) for name, spec in specs.items()}
-    return Contest(options, specs, changed, arms, dict(holes or {}))
+from bench.record import CEILING, CONTROL, STARTS, PlannedCell
 
 
 def grid(entered: Contest, profile: Profile, estimator: Estimator) -> tuple[PlannedCell, ...]:
     """Every cell in the order it is measured: block by block, workload by workload; ceilings after the first block.
 
-    An arm that cannot run here stands in the first block only, with no time estimated.
+    Whole trainings have a block for each seed. An arm that cannot run here stands in the first block only, with no
+    time estimated.
     """
     cells: list[PlannedCell] = []
-    for number in range(1, profile.blocks + 1):
+    for number in range(1, (len(entered.options.seeds) if profile.converge else profile.blocks) + 1):
         for name in entered.workloads:
             cells += block(entered, profile, name, number, estimator)
-        if number == 1 and not profile.converge:
-            cells += ceilings(entered, estimator)
+        if number == 1:
+            cells += studies(entered, estimator) if profile.converge else ceilings(entered, estimator)
     return tuple(cells)
 
 
@@ -126,6 +37,42 @@ def ceilings(entered: Contest, estimator: Estimator) -> list[PlannedCell]:
     ]
 
 
+def studies(entered: Contest, estimator: Estimator) -> list[PlannedCell]:
+    """One cell for each workload with the published head: from how many seeds it is dead before the first step.
+
+    The arm is of no matter to that, but it has to have initial weights of its own as the control.
+    """
+    device = entered.options.device
+    arm = next((name for name, arm in entered.arms.items() if arm.initialisers and name not in entered.holes), None)
+    return [
+        with_estimate(PlannedCell(entered.cell_id(name, arm, STARTS), name, arm, device, 0, (STARTS,), 0.0), estimator)
+        for name, spec in entered.workloads.items()
+        if spec.head == "as_published" and arm is not None
+    ]
+
+
+def chosen(
+    entered: Contest, study: PlannedCell, seeds: Sequence[int], planned: Sequence[PlannedCell], estimator: Estimator
+) -> list[PlannedCell]:
+    """Trainings of the seeds that a study of dead starts has singled out, as far as they are not planned yet."""
+    block = max(cell.block for cell in planned)
+    known = {cell.id for cell in planned}
+    cells = [
+        PlannedCell(
+            entered.cell_id(study.workload, study.arm, f"s{seed}"),
+            study.workload,
+            study.arm,
+            study.device,
+            block + place,
+            ("converge",),
+            0.0,
+            seed=seed,
+        )
+        for place, seed in enumerate(seeds, 1)
+    ]
+    return [with_estimate(cell, estimator) for cell in cells if cell.id not in known]
+
+
 def block(entered: Contest, profile: Profile, name: str, number: int, estimator: Estimator) -> list[PlannedCell]:
     """One block of a workload: every arm once and the control once more, in an order drawn from the seed."""
     options = entered.options
@@ -133,12 +80,13 @@ def block(entered: Contest, profile: Profile, name: str, number: int, estimator:
     if entered.control is not None and not profile.converge:
         contestants.append((entered.control, CONTROL))
     random.Random(f"{options.seed}/{number}/{name}").shuffle(contestants)  # noqa: S311 (an order, not a secret)
-    mark = f"s{options.seed}" if profile.converge else f"b{number:02d}"
+    seed = options.seeds[number - 1] if profile.converge else None
+    mark = f"b{number:02d}" if seed is None else f"s{seed}"
     cells = []
     for arm, label in contestants:
         cell_id = entered.cell_id(name, arm, mark, label)
         phases = SHORT if label else profile.phases(number)  # the control is one of step times
-        cell = PlannedCell(cell_id, name, arm, options.device, number, phases, 0.0, label)
+        cell = PlannedCell(cell_id, name, arm, options.device, number, phases, 0.0, label, seed)
         cells.append(cell if arm in entered.holes else with_estimate(cell, estimator))
     return cells
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import bench.data
 from bench import caches, cost, record, weights
+from bench.contest import Contest
 from bench.data.windows import Dataset, naive_loss
 from bench.display.progress import Display
 from bench.launch import Prepared
-from bench.plan import Contest
 from bench.workload import Workload
 
 
@@ -25,14 +25,18 @@ def prepare(ready: Contest, work: Path, display: Display) -> tuple[Mapping[str, 
         folder = bench.data.prepare(spec, options.data, options.data_dir, cache=caches.root(), say=display.say)
         dataset = bench.data.open_saved(folder)
         display.say(f"{name}: {dataset.source.description}")
-        weights_file = work / f"{name}.npz"
-        weights.save(weights_file, weights.initial_weights(spec, options.seed))
-        prepared[name] = Prepared(spec.digest(), dataset.source.identity, folder, weights_file)
+        files = {seed: work / f"{name}.s{seed}.npz" for seed in options.seeds}
+        for seed, file in files.items():
+            weights.save(file, weights.initial_weights(spec, seed))
+        prepared[name] = Prepared(spec.digest(), dataset.source.identity, folder, files)
         remembered[name] = _remembered(spec, dataset)
     return prepared, remembered
 
 
 def _remembered(spec: Workload, dataset: Dataset) -> record.Workload:
+    naive = naive_loss(dataset)
+    target = naive if spec.quality.target == "naive" else spec.quality.target
+    assert target is not None, "a workload of token data has no naive forecast to reach"
     return record.Workload(
         title=spec.title,
         digest=spec.digest(),
@@ -48,6 +52,8 @@ def _remembered(spec: Workload, dataset: Dataset) -> record.Workload:
         bytes_per_step=cost.training_bytes(spec),
         optimizer=str(spec.optimizer),
         data=dataset.source,
-        naive_loss=naive_loss(dataset),
+        naive_loss=naive,
+        naive_test_loss=naive_loss(dataset, "test"),
+        quality=record.Quality(spec.quality.metric, target, spec.quality.margin),
         published=record.Published(spec.published.curve, spec.published.source) if spec.published else None,
     )

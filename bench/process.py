@@ -5,13 +5,14 @@ Linux only: process file descriptors and the parent-death signal.
 
 import contextlib
 import ctypes
+import math
 import os
 import resource
 import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,12 +138,23 @@ def run(
     folder: Path,
     output: Path,
     limit_s: float,
+    until_s: float = math.inf,
+    progress: Callable[[], object] = lambda: None,
     data_limit_bytes: int | None = None,
 ) -> Ended:
-    """Starts `command`, waits for it at most `limit_s`, and ends it whatever happens."""
+    """Starts `command`, waits for it at most `limit_s`, and ends it whatever happens.
+
+    The time begins anew as often as it is over and `progress()` is another than before: what gets on does not hang. At
+    `until_s` of the monotonic clock it is ended all the same.
+    """
+    before = progress()
     child = start(command, environment=environment, folder=folder, output=output, data_limit_bytes=data_limit_bytes)
+    begun_s = child.started_s
     try:
-        first_ended([child], child.started_s + limit_s)
+        while first_ended([child], min(until_s, begun_s + limit_s)) is None and time.monotonic() < until_s:
+            if (now := progress()) == before:
+                break
+            begun_s, before = time.monotonic(), now
     finally:
         ended = end(child)
     return ended

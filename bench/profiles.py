@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 
 SHORT = ("first_step", "train_step")
 FULL = ("first_step", "train_step", "epoch", "validate")
+STARTS_SEEDS = 50
+"""So many seeds, from 0, are looked at before their first step: of the suite's initial weights, and of an arm's own."""
+STARTS_TRAINED = (2, 5, 1)
+"""So many of the first dead, partly live and live seeds are trained, to see what becomes of them."""
 
 
 @dataclass(frozen=True)

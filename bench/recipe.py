@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bench import caches, image
 from bench.compare.differences import image_id, table
+from bench.contest import Options
 from bench.data.files import fingerprint
 from bench.data.windows import DataFile
-from bench.plan import Options
 from bench.record import Run
 from bench.report.folder import Folder
 
@@ -24,12 +24,19 @@ def arguments(run: Run, options: Options) -> list[str]:
     data = options.data if len(synthetic) != 1 else "synthetic" if True in synthetic else "real"
     words = [word for name in run.workloads for word in ("--workload", name)]
     words += [word for name in run.arms for word in ("--arm", name)]
-    words += ["--device", run.device, "--profile", run.profile, "--data", data, "--seed", str(run.seed)]
+    words += ["--device", run.device, "--profile", run.profile, "--data", data]
+    words += [word for seed in seeds(run) for word in ("--seed", str(seed))]
     words += ["--budget", f"{_decimal(run.budget_s)}s"] if run.budget_s is not None else []
     words += ["--margin", f"{_decimal(run.margin * 100)}%"]
+    # Head and gate stand in the workloads' keys; in those of schemas 1 and 2 they do not.
     for option, value in (("--control", run.control), ("--head", options.head), ("--gate", options.gate)):
         words += [option, value] if value is not None else []
     return words
+
+
+def seeds(run: Run) -> list[int]:
+    """Of every training planned; else the run's own."""
+    return list(dict.fromkeys(cell.seed for cell in run.plan if cell.seed is not None)) or [run.seed]
 
 
 def _decimal(value: float) -> str:
@@ -41,7 +48,8 @@ def facts(old: Folder, data_dir: Path | None) -> Iterator[str]:
     run, known = old.run, old.run.environment
     yield f"run {run.id}: {shlex.join(run.command)}"
     budget, margin = "none" if run.budget_s is None else f"{_decimal(run.budget_s)} s", _decimal(run.margin * 100)
-    yield f"profile {run.profile} on {run.device}, seed {run.seed}, budget {budget}, margin {margin} %"
+    seeded = ", ".join(map(str, seeds(run)))
+    yield f"profile {run.profile} on {run.device}, seed {seeded}, budget {budget}, margin {margin} %"
     yield f"image: {_image(run)}"
     git = table(known, "git")
     changed = ", with changes that were not committed" if git.get("dirty") else ""

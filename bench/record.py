@@ -5,6 +5,8 @@ without that line. History of `SCHEMA`, every one of which this bench reads:
 1  first form, without a checksum; warm-up rounds assumed in number.
 2  checksum; labels (the A/A control), margin, ledger, windows of the sentinel, starts of rounds, energy, tries; the end
    of the warm-up is found in the rounds; ceiling cells.
+3  trainings: a seed for each planned cell, the test set at the best epoch, checkpoints, divergence; a workload's target
+   and margin; dead starts.
 """
 
 import hashlib
@@ -19,11 +21,13 @@ import msgspec
 from bench.data.windows import Source
 from bench.errors import UsageError
 
-SCHEMA = 2
+SCHEMA = 3
 CONTROL = "a2"
 """Label of the A/A control: the second entry of one arm."""
 CEILING = "ceiling"
 """Stands for the workload in a cell that measures how fast a framework multiplies matrices; also its phase."""
+STARTS = "starts"
+"""Phase of a cell that looks at many seeds of a workload before their first step."""
 
 ABSENT = frozenset({"container", "cpu_quota", "gpu_problem", "image"})
 """Keys of a run's environment whose None says that there is none, not that it is unknown."""
@@ -40,6 +44,17 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     curve: str
     """File in `bench/published`, columns epoch, seconds, loss, …"""
     source: str
+
+
+class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a training of a workload is judged by."""
+
+    metric: str
+    """Of the validation set: `accuracy`, of which more is better, or `loss`, of which less is."""
+    target: float
+    """Time-to-quality is the time until the metric is as good as this."""
+    margin: float
+    """Two trainings count as equally good when their metrics are proved to differ by less."""
 
 
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +78,10 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     naive_loss: float | None
     """Jena: mean absolute error, in standard deviations, of "as warm as now" on the validation windows."""
     published: Published | None = None
+    quality: Quality | None = None
+    """None in schemas 1 and 2."""
+    naive_test_loss: float | None = None
+    """The same as `naive_loss` on the test windows; None in schemas 1 and 2."""
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +110,8 @@ class PlannedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     estimate_s: float
     label: str = ""
     """`a2` for the second entry of the control arm, else empty."""
+    seed: int | None = None
+    """Of weights and order of samples; None: the run's."""
 
     @property
     def contestant(self) -> str:
@@ -140,6 +161,36 @@ class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     validation: dict[str, float]
     train_s: float
     validate_s: float
+
+
+class Tested(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was measured once, at the end of a training, with the weights of its best epoch."""
+
+    epoch: int
+    """The best one by the workload's quality metric on the validation set; of equals the first."""
+    metrics: dict[str, float]
+    """Of the test set."""
+    seconds: float
+    shuffled: tuple[dict[str, float], ...] = ()
+    """Metrics of the validation set with the time steps of every window in another order, once for each of some
+    permutations; empty for token data."""
+
+
+class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model's outputs for all training samples are before the first step."""
+
+    seed: int
+    initialiser: str
+    """`shared`: the suite's initial weights; else whose own they are."""
+    live: int
+    """So many samples' outputs lie in (0, 1), where the published head has a gradient."""
+    samples: int
+    below: int
+    """So many outputs are 0 or less; the others are 1 or more."""
+    low: float
+    median: float
+    high: float
+    """Smallest, median and largest output."""
 
 
 class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -248,6 +299,15 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """Earlier ones, which do not count."""
     beside: str | None = None
     """Why a measurement beside the planned phases is missing although they are whole; None: nothing failed."""
+    tested: Tested | None = None
+    """Of a training that reached its end."""
+    resumed: tuple[int, ...] = ()
+    """A training was killed and taken up again after each of these epochs; their times are those of the process that
+    trained them."""
+    diverged: bool = False
+    """A training went to NaN or infinity: it failed, and its curve ends with the last finite epoch."""
+    starts: tuple[Start, ...] = ()
+    """Of a study of dead starts."""
 
     @property
     def contestant(self) -> str:

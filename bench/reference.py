@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.layers import Shape
-from bench.reference_layers import Array, Back, apply, sigmoid
+from bench import layers, reference_layers, reference_recurrent
+from bench.layers import Layer, Shape
+from bench.reference_layers import Array, Back
 from bench.workload import RMSprop, Workload
 
 Given = Mapping[str, NDArray[np.floating]]
@@ -27,6 +28,33 @@ def forward(workload: Workload, weights: Given, inputs: NDArray[np.generic], mas
     training pass that drew these masks. ValueError names an argument of the wrong name or shape.
     """
     return _forward(workload, weights, inputs, masks)[0]
+
+
+def apply(
+    layer: Layer, weights: Mapping[str, Array], x: NDArray[np.generic], masks: Mapping[str, Array]
+) -> tuple[Array, Back]:
+    """The layer on a batch; `weights` by the names of `layer.weights`, `masks` by those of `GRU.masks` or none."""
+    if isinstance(layer, layers.Embedding):
+        return reference_layers.embedding(x, **weights)
+    series = np.asarray(x, np.float64)
+    match layer:
+        case layers.Conv1D():
+            return reference_layers.conv1d(series, **weights, dilation=1)
+        case layers.CausalConv1D():
+            return reference_layers.causalconv1d(series, **weights, dilation=layer.dilation)
+        case layers.MaxPool1D():
+            return reference_layers.maxpool1d(series, layer.size)
+        case layers.GlobalMaxPool1D():
+            return reference_layers.globalmaxpool1d(series)
+        case layers.LastStep():
+            return reference_layers.laststep(series)
+        case layers.GRU():
+            return reference_recurrent.gru(series, **weights, gate=layer.gate, masks=masks)
+        case layers.LSTM():
+            return reference_recurrent.lstm(series, **weights)
+        case layers.Dense():
+            return reference_layers.dense(series, **weights)
+    raise TypeError(f"the reference does not know layer {layer!r}; add it to bench/reference.py")
 
 
 def loss(workload: Workload, predictions: NDArray[np.floating], targets: NDArray[np.floating]) -> float:
@@ -71,12 +99,14 @@ def loss_and_gradients(
 def rmsprop_step(
     optimizer: RMSprop, weights: Mapping[str, Array], squares: Mapping[str, Array], gradients: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """New weights and new running means of squared gradients, v: the rule in `bench.workload.RMSprop`."""
+    """New weights and new running means of squared gradients, v: by the rule of `bench.workload.RMSprop`."""
     rho, epsilon = optimizer.rho, optimizer.epsilon
     v = {name: rho * squares[name] + (1 - rho) * g * g for name, g in gradients.items()}
-    moved = {
-        name: weights[name] - optimizer.learning_rate * g / np.sqrt(v[name] + epsilon) for name, g in gradients.items()
-    }
+    if optimizer.epsilon_inside:
+        roots = {name: np.sqrt(value + epsilon) for name, value in v.items()}
+    else:
+        roots = {name: np.sqrt(value) + epsilon for name, value in v.items()}
+    moved = {name: weights[name] - optimizer.learning_rate * g / roots[name] for name, g in gradients.items()}
     return moved, v
 
 
@@ -123,7 +153,7 @@ def _loss_and_slope(
         each, slope = np.abs(o - y), np.sign(o - y)  # sign(0) = 0
     elif workload.head == "logits":
         each = np.logaddexp(0.0, o) - o * y  # = -y log p - (1 - y) log(1 - p), without overflow
-        slope = sigmoid(o) - y
+        slope = reference_recurrent.sigmoid(o) - y
     else:
         p = np.clip(o, CLIP, 1 - CLIP)
         each = -y * np.log(p) - (1 - y) * np.log1p(-p)

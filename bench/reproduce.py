@@ -11,13 +11,14 @@ from pathlib import Path
 from rich.console import Console
 
 import bench.data
-from bench import caches, means, plan, recipe, record
+from bench import caches, contest, means, recipe, record
 from bench.compare import compare
 from bench.compare.differences import image_id
+from bench.contest import Options
 from bench.data.files import fingerprint
 from bench.errors import BenchError, UsageError
 from bench.interrupt import INTERRUPTED
-from bench.plan import Options
+from bench.profiles import PROFILES
 from bench.record import Run
 from bench.report import comparison
 from bench.report.folder import Folder, load
@@ -103,7 +104,7 @@ def _check_data(run: Run, options: Options | None, data_dir: Path | None, say: C
 
     `options` are those of a run by the code here; None: it will be the image's.
     """
-    specs = plan.contest(options).workloads if options else {}
+    specs = contest.contest(options, PROFILES[options.profile]).workloads if options else {}
     for name, spec in specs.items():
         then = run.workloads[name].digest
         if spec.digest() != then:
@@ -135,4 +136,4 @@ def _new_runs(out: Path, before: set[Path], run: Run) -> list[Path]:
 
 
 def _asked(run: Run) -> tuple[object, ...]:
-    return run.profile, run.device, run.seed, tuple(run.workloads), tuple(run.arms), run.margin
+    return run.profile, run.device, recipe.seeds(run), tuple(run.workloads), tuple(run.arms), run.margin

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from bench import (
+    contest,
     cuda,
     environment,
     gate,
@@ -28,11 +29,11 @@ from bench import (
     runfolder,
     schedule,
 )
+from bench.contest import Contest, Options, Part
 from bench.display.progress import Display
 from bench.estimate import Estimator
 from bench.execution import Execution, Setting
 from bench.interrupt import INTERRUPTED
-from bench.plan import Contest, Options
 from bench.profiles import Profile
 from bench.record import Cell, Run
 
@@ -60,7 +61,7 @@ def planned(options: Options, setting: Setting) -> Planned:
     Asks the machine for holes but not for the device, so that a plan can be made anywhere.
     """
     profile = setting.profiles[options.profile]
-    ready, threads = _resolve(options), environment.cpu_budget()
+    ready, threads = _resolve(options, profile), environment.cpu_budget()
     estimator = _estimator(ready, profile, threads, setting)
     cells = plan.grid(ready, profile, estimator)
     parallel = gate.side_by_side(threads, environment.memory_limit_bytes())
@@ -75,7 +76,8 @@ def planned(options: Options, setting: Setting) -> Planned:
 
 def run(options: Options, console: Console, setting: Setting, then: Then = lambda folder: None) -> int:
     """Measures what `options` ask for into a new folder; the exit code. Call it within `interruptible`."""
-    chosen = plan.contest(options)  # what is named wrong shows before a folder is made
+    # What is named wrong shows before a folder is made.
+    chosen = contest.contest(options, setting.profiles[options.profile])
     if options.device == "gpu":
         gpu.require()
         cuda.require_shared_memory()
@@ -128,42 +130,48 @@ def resume(
     console: Console,
     setting: Setting,
     then: Then = lambda folder: None,
+    part: Part | None = None,
 ) -> int:
-    """Measures the missing cells of a stored run under its own options; the exit code."""
+    """Measures the missing cells of a stored run, or those of them in `part`, under its own options; the exit code."""
+    part = part or Part()
+    part.check(stored)
     if options.device == "gpu":
         gpu.require()
         cuda.require_shared_memory()
     runfolder.check_writable(folder)
     with runfolder.locked(folder), Display(console) as display:
-        code = _take_up(folder, stored, options, setting, display)
+        code = _take_up(folder, stored, options, setting, display, part)
     then(folder)
     return code
 
 
-def _take_up(folder: Path, stored: Run, options: Options, setting: Setting, display: Display) -> int:
+def _take_up(folder: Path, stored: Run, options: Options, setting: Setting, display: Display, part: Part) -> int:
     runfolder.sweep(folder)
     if stored.finished is not None and not runfolder.missing(folder, stored):
         cells = [record.read(folder / "cells" / f"{cell.id}.json", Cell) for cell in stored.plan]
         display.say(f"run {stored.id} is finished, nothing of it is missing; writing the report")
         return _report(stored, cells, folder, display)
-    ready = _resolve(options)
+    profile = setting.profiles[options.profile]
+    ready = _resolve(options, profile)
     if options.device == "gpu":
         cuda.require(ready.arms.values())
     work = runfolder.work_folder(stored.id)
     prepared, workloads = prepare.prepare(ready, work, display)
     runfolder.check_same(stored, workloads, _environment(ready))
-    estimator = _estimator(ready, setting.profiles[options.profile], environment.cpu_budget(), setting)
+    estimator = _estimator(ready, profile, environment.cpu_budget(), setting)
     missing = runfolder.missing(folder, stored)
     there = len(stored.plan) - len(missing)
-    display.say(f"run {stored.id}: {there} of {len(stored.plan)} cells are there, measuring the others")
-    return _execute(stored, folder, ready, work, prepared, estimator, setting, display, used_s=stored.used_s)
+    wanted = sum(cell in part for cell in missing)
+    what = "the others" if wanted == len(missing) else f"{wanted} of the others"
+    display.say(f"run {stored.id}: {there} of {len(stored.plan)} cells are there, measuring {what}")
+    return _execute(stored, folder, ready, work, prepared, estimator, setting, display, used_s=stored.used_s, part=part)
 
 
-def _resolve(options: Options) -> Contest:
+def _resolve(options: Options, profile: Profile) -> Contest:
     """Resolves the names and asks every arm's interpreter whether it can run."""
-    arms = plan.contest(options).arms
+    arms = contest.contest(options, profile).arms
     holes = {name: reason for name, arm in arms.items() if (reason := interpreters.hole(arm, options.device))}
-    return plan.contest(options, holes)
+    return contest.contest(options, profile, holes)
 
 
 def _environment(ready: Contest) -> dict[str, Any]:
@@ -194,6 +202,7 @@ def _execute(
     setting: Setting,
     display: Display,
     used_s: float,
+    part: Part = Part(),  # noqa: B008 (frozen)
 ) -> int:
     """Parity, then the missing cells, then the report. The budget runs from here: data is on this machine by now."""
     options = ready.options
@@ -203,8 +212,6 @@ def _execute(
         threads=environment.cpu_budget(),
         seed=options.seed,
         device=options.device,
-        head=options.head,
-        gate=options.gate,
         data_limit_bytes=_data_limit_bytes(options, setting),
         least_limit_s=setting.least_limit_s,
     )
@@ -219,6 +226,7 @@ def _execute(
         setting,
         display,
         deadline_s,
+        part,
     )
     allowed = os.sched_getaffinity(0)
     try:

@@ -12,7 +12,9 @@ from bench.display import announce
 from bench.execution import Execution
 from bench.gate import Check
 from bench.interpreters import interpreter
-from bench.record import CEILING, Cell, Parity, PlannedCell
+from bench.judgement import dead_start
+from bench.profiles import STARTS_TRAINED
+from bench.record import CEILING, STARTS, Cell, Parity, PlannedCell
 
 SLACK = 2.0
 """A cell's epoch may take so many times its estimated share of the time that is left for epochs."""
@@ -22,7 +24,8 @@ def run_parity(execution: Execution) -> None:
     """Holds every workload and arm of the plan against the reference, once in a run; fills `parities`."""
     contest, folder = execution.contest, execution.folder / "parity"
     # Also of pairs whose planned cells are all there: further blocks rest on them.
-    pairs = [(cell.workload, cell.arm) for cell in execution.run.plan if cell.workload != CEILING]
+    planned = (cell for cell in execution.run.plan if cell in execution.part)
+    pairs = [(cell.workload, cell.arm) for cell in planned if cell.workload != CEILING]
     ids = {pair: contest.parity_id(*pair) for pair in dict.fromkeys(pairs) if pair[1] not in contest.holes}
     for pair, parity_id in ids.items():
         if (folder / f"{parity_id}.json").exists():
@@ -50,8 +53,7 @@ def _check(execution: Execution, workload: str, arm_name: str, parity_id: str, p
     contest, work = execution.contest, execution.shared.work
     options, arm = contest.options, contest.arms[arm_name]
     threads = max(1, execution.shared.threads // parallel)
-    named = {"head": options.head, "gate": options.gate, "threads": str(threads), "parent": str(os.getpid())}
-    settings = {name: value for name, value in named.items() if value is not None}
+    settings = {"threads": str(threads), "parent": str(os.getpid())}
     out = execution.folder / "parity" / f"{parity_id}.json"
     command = execution.setting.parity_command(
         interpreter(arm.framework), workload, arm.name, options.device, out.absolute(), settings
@@ -72,12 +74,14 @@ def run_cells(execution: Execution) -> None:
             found = record.read(path, Cell)
             execution.add(cell, found)
             execution.display.earlier(found)
-    waiting = list(runfolder.missing(execution.folder, execution.run))
-    done = len(execution.run.plan) - len(waiting)
+            _plan_chosen(execution, cell)
+    missing = runfolder.missing(execution.folder, execution.run)
+    waiting, done = [cell for cell in missing if cell in execution.part], len(execution.run.plan) - len(missing)
     while waiting := _affordable(execution, waiting) or _further_blocks(execution):
         cell = waiting.pop(0)
         announce.measuring(execution, cell, waiting, done)
         _run_cell(execution, cell, waiting)
+        waiting += [added for added in _plan_chosen(execution, cell) if added in execution.part]
         done += _path(execution, cell).exists()
         announce.measured(execution, cell, waiting)
         waiting = _without_hopeless(execution, cell, waiting)
@@ -85,6 +89,20 @@ def run_cells(execution: Execution) -> None:
 
 def _path(execution: Execution, cell: PlannedCell) -> Path:
     return execution.folder / "cells" / f"{cell.id}.json"
+
+
+def _plan_chosen(execution: Execution, cell: PlannedCell) -> list[PlannedCell]:
+    """Plans to train the seeds that a study of dead starts singles out, if `cell` is a measured one; what is new."""
+    if STARTS not in cell.phases or not (path := _path(execution, cell)).exists():
+        return []
+    wanted = dead_start.to_train(record.read(path, Cell).starts, *STARTS_TRAINED)
+    seeds = [seed for each in wanted.values() for seed in each]
+    added = plan.chosen(execution.contest, cell, seeds, execution.run.plan, execution.estimator)
+    if added:
+        execution.update(plan=(*execution.run.plan, *added))
+        named = ", ".join(f"{state}: {' '.join(map(str, each)) or 'none'}" for state, each in wanted.items())
+        execution.note(f"{cell.workload}: seeds chosen to be trained by {cell.arm}, {named}")
+    return added
 
 
 def _further_blocks(execution: Execution) -> list[PlannedCell]:
@@ -199,6 +217,7 @@ def _run_cell(execution: Execution, cell: PlannedCell, waiting: list[PlannedCell
         execution.update(plan=tuple(cell if cell.id == other.id else other for other in execution.run.plan))
         execution.note(f"{cell.id}: epoch and validate are left out, its measured step time says they do not fit")
     execution.write(cell, found)
+    shared.checkpoint(cell).unlink(missing_ok=True)
 
 
 def _ended_because(execution: Execution, unmeasured: int) -> str:
@@ -222,8 +241,14 @@ def _ended_because(execution: Execution, unmeasured: int) -> str:
 
 
 def finish(execution: Execution) -> list[Cell]:
-    """Says what the budget left out, closes the run's record, removes its working files; the records of all cells."""
+    """Says what the budget left out, closes the run's record, removes its working files; the records of all cells.
+
+    A run of which only a part was to be measured stays open.
+    """
     unmeasured = runfolder.missing(execution.folder, execution.run)
+    if left := sum(cell not in execution.part for cell in unmeasured):
+        execution.update(ended_because=f"measured what was asked for: {left} planned cells are still missing")
+        return [record.read(_path(execution, cell), Cell) for cell in execution.run.plan if cell not in unmeasured]
     groups = itertools.groupby(execution.run.plan, key=lambda cell: (cell.block, cell.workload))
     kept: list[PlannedCell] = []
     for (block, _), group in groups:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.layers import GRU, Shape
+from bench.layers import GRU, LSTM, Layer, Shape
 from bench.record import write_bytes
 from bench.workload import Workload
 
@@ -29,12 +29,13 @@ _WEIGHTS, _MASKS = 1, 2  # third word of the seed: keeps these streams apart fro
 def initial_weights(workload: Workload, seed: int) -> Weights:
     """Every weight of the workload, float32, from the distributions the published models started with.
 
-    Kernels Glorot uniform, biases zero, embedding tables uniform in ±0.05, recurrent kernels orthogonal over all gates.
-    `seed` is at least 0 and below 2**32.
+    Kernels Glorot uniform, biases zero but for an LSTM's forget gate, where they are 1, embedding tables uniform in
+    ±0.05, recurrent kernels orthogonal over all gates. `seed` is at least 0 and below 2**32.
     """
+    shapes = [(of, *named) for of, inputs in workload.layer_inputs() for named in of.weights(inputs).items()]
     return {
-        name: _draw(name.rpartition(".")[2], shape, np.random.RandomState([seed, index, _WEIGHTS])).astype(np.float32)
-        for index, (name, shape) in enumerate(workload.weights().items())
+        f"{of.name}.{weight}": _draw(of, weight, shape, np.random.RandomState([seed, index, _WEIGHTS]))
+        for index, (of, weight, shape) in enumerate(shapes)
     }
 
 
@@ -80,17 +81,19 @@ def load(path: Path) -> Weights:
         raise UsageError(damaged.format(type(error).__name__)) from error
 
 
-def _draw(weight: str, shape: Shape, random: np.random.RandomState) -> NDArray[np.float64]:
+def _draw(of: Layer, weight: str, shape: Shape, random: np.random.RandomState) -> NDArray[np.float32]:
     match weight:
+        case "bias" if isinstance(of, LSTM):
+            return np.repeat(np.array([0, 1, 0, 0], np.float32), of.units)  # i, f, c, o
         case "bias":
-            return np.zeros(shape)
+            return np.zeros(shape, np.float32)
         case "table":
-            return random.uniform(-EMBEDDING_LIMIT, EMBEDDING_LIMIT, shape)
+            return random.uniform(-EMBEDDING_LIMIT, EMBEDDING_LIMIT, shape).astype(np.float32)
         case "kernel":
             limit = glorot_limit(shape)
-            return random.uniform(-limit, limit, shape)
+            return random.uniform(-limit, limit, shape).astype(np.float32)
         case "recurrent_kernel":
-            return _orthogonal(shape, random)
+            return _orthogonal(shape, random).astype(np.float32)
     raise ValueError(f"no initial distribution for weight {weight!r}; add one to bench/weights.py")
 
 

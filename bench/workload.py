@@ -10,7 +10,7 @@ import importlib
 import json
 import pkgutil
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from bench.errors import UsageError
 from bench.layers import GRU, Embedding, Gate, Layer, Shape
@@ -37,12 +37,25 @@ class RMSprop:
     learning_rate: float
     rho: float = 0.9
     epsilon: float = 1e-7
+    epsilon_inside: ClassVar[bool] = True
+    """Of the root."""
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
             raise ValueError(f"RMSprop.learning_rate is {self.learning_rate!r}; expected a number above 0")
         if not 0 <= self.rho < 1 or not self.epsilon > 0:
             raise ValueError(f"RMSprop has rho {self.rho!r}, epsilon {self.epsilon!r}; expected [0, 1) and above 0")
+
+
+@dataclass(frozen=True)
+class BookRMSprop(RMSprop):
+    """The one the book's figures were made with: w = w - learning_rate g / (sqrt(v) + epsilon).
+
+    Source: optimizers.py of Keras 2.0.8. The setting `optimizer-book`, to see what the difference does to a curve.
+    """
+
+    epsilon: float = 1e-8
+    epsilon_inside: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +138,23 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """What a training is judged by, on the validation set; declared before anything was trained.
+
+    `target` is what time-to-quality waits for; `naive` stands for the loss of "as warm as now" on the data at hand,
+    below which a model begins to be worth anything. Two trainings are equally good within `margin`.
+    """
+
+    metric: Literal["accuracy", "loss"]
+    target: float | Literal["naive"]
+    margin: float
+
+    def __post_init__(self) -> None:
+        if not self.margin > 0:
+            raise ValueError(f"Quality.margin is {self.margin!r}; expected a number above 0")
+
+
+@dataclass(frozen=True)
 class Published:
     """Where the published figures of a workload come from, and what they are."""
 
@@ -169,6 +199,9 @@ class Workload:
     batch_size: int
     epochs: int
     steps_per_epoch: int
+    quality: Quality = field(metadata={"digest": False})
+    comparator: bool = field(default=False, metadata={"digest": False})
+    """Stands beside the published models for comparison: trained in whole schedules, timed only when it is named."""
     published: Published | None = field(default=None, metadata={"digest": False})
 
     def __post_init__(self) -> None:
@@ -190,6 +223,8 @@ class Workload:
             first = self.layers[0]
             if not isinstance(first, Embedding) or first.vocabulary != self.data.vocabulary:
                 raise ValueError(f"{self.name} must begin with an Embedding of vocabulary {self.data.vocabulary}")
+        if self.quality.metric not in self.metrics:
+            raise ValueError(f"{self.name}.quality is of {self.quality.metric!r}; its metrics are {self.metrics}")
         if self.summary()[-1].output_shape != (1,):
             raise ValueError(f"{self.name} ends in shape {self.summary()[-1].output_shape}; expected (1,)")
 
@@ -236,6 +271,16 @@ class Workload:
         return sum(row.parameters for row in self.summary())
 
     @property
+    def heads(self) -> tuple[Head, ...]:
+        """The heads it can be trained with; none for a regression.
+
+        A comparator was published with a sigmoid before its loss, which is what `logits` computes: it has no other.
+        """
+        if self.head is None:
+            return ()
+        return ("logits",) if self.comparator else get_args(Head)
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """What training and evaluation report, by name; the loss first."""
         return ("loss", "accuracy") if self.head else ("loss",)
@@ -252,16 +297,29 @@ class Workload:
         """The same workload with every dropout share at 0."""
         return self._with_gru(dropout=0.0, recurrent_dropout=0.0)
 
-    def with_settings(self, *, head: Head | None = None, gate: Gate | None = None) -> "Workload":
-        """The same workload under another head or gate activation; a setting it does not have is a UsageError."""
+    def with_settings(
+        self, *, head: Head | None = None, gate: Gate | None = None, optimizer: Literal["book"] | None = None
+    ) -> "Workload":
+        """The same workload under another head, gate activation or optimiser; one it does not have is a UsageError."""
         changed = self
+        if optimizer is not None:
+            changed = dataclasses.replace(
+                changed, optimizer=BookRMSprop(self.optimizer.learning_rate, self.optimizer.rho)
+            )
         if head is not None:
             if self.head is None:
                 raise UsageError(f"--head {head}: workload '{self.name}' is a regression without a head; leave it out")
+            if head not in self.heads:
+                raise UsageError(
+                    f"--head {head}: workload '{self.name}' was published with a sigmoid, which is the head "
+                    f"{' or '.join(self.heads)}; leave it out"
+                )
             changed = dataclasses.replace(changed, head=head)
         if gate is not None:
             if not any(isinstance(layer, GRU) for layer in self.layers):
-                raise UsageError(f"--gate {gate}: workload '{self.name}' has no recurrent layer; leave it out")
+                raise UsageError(
+                    f"--gate {gate}: workload '{self.name}' has no GRU to choose the gates of; leave it out"
+                )
             changed = changed._with_gru(gate=gate)
         return changed
 
@@ -289,15 +347,43 @@ def _comparable(value: Any) -> Any:
     return value
 
 
-def names() -> tuple[str, ...]:
-    """Every workload there is: the file name in `bench/workloads` is its name."""
+def names(*, comparators: bool = True) -> tuple[str, ...]:
+    """Every workload there is, or all but the comparators: the file name in `bench/workloads` is its name."""
     import bench.workloads
 
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(bench.workloads.__path__)))
+    found = sorted(module.name for module in pkgutil.iter_modules(bench.workloads.__path__))
+    return tuple(name for name in found if comparators or not load(name).comparator)
 
 
-def load(name: str) -> Workload:
-    """The workload of that name; a UsageError names the known ones otherwise."""
+def key(workload: Workload) -> str:
+    """What a run calls it: its name and every setting that differs from the spec, as in `conv.head-as_published`."""
+    spec = load(workload.name)
+    settings = [f"head-{workload.head}"] if workload.head != spec.head else []
+    gates = [{layer.gate for layer in each.layers if isinstance(layer, GRU)} for each in (workload, spec)]
+    settings += [f"gate-{gate}" for gate in gates[0] - gates[1]]
+    settings += ["optimizer-book"] if workload.optimizer != spec.optimizer else []
+    return ".".join([workload.name, *settings])
+
+
+def load(key: str) -> Workload:
+    """The workload of that name, with the settings that follow it; a UsageError names the known ones otherwise."""
+    name, *settings = key.split(".")
+    chosen, known = _load(name), {"head": get_args(Head), "gate": get_args(Gate), "optimizer": ("book",)}
+    for setting in settings:
+        what, _, value = setting.partition("-")
+        if value not in known.get(what, ()):
+            every = ", ".join(f"{kind}-{each}" for kind, values in known.items() for each in values)
+            raise UsageError(f"--workload {key}: no setting {setting!r}; known are {every}")
+        chosen = chosen.with_settings(**{what: value})  # type: ignore[arg-type]
+    return chosen
+
+
+def _load(name: str) -> Workload:
+    if name == "naive":
+        raise UsageError(
+            "--workload naive: 'as warm as now' has nothing to train and so no arm; it stands, computed from the data, "
+            "in every report of a Jena workload; leave it out"
+        )
     if name not in names():
         raise UsageError(f"--workload {name}: no such workload; known are {', '.join(names())}")
     workload = importlib.import_module(f"bench.workloads.{name}").WORKLOAD

@@ -6,30 +6,33 @@ SESSION = "impl_keras.session:open_session"
 CEILING = "impl_keras.ceiling:open_ceiling"
 LAYERS = {
     "training loop": "Keras' fit over a vectorised in-memory data set; train_step runs fit's own compiled function",
-    "recurrence": "keras.layers.GRU(reset_after=False, implementation=1)",
+    "recurrence": "keras.layers.GRU(reset_after=False, implementation=1); keras.layers.LSTM as it comes",
 }
 
+TENSORFLOW = Arm(
+    name="keras-tensorflow",
+    framework="tensorflow",
+    tier="stock",
+    session=SESSION,
+    initialisers="Keras",
+    ceiling=CEILING,
+    distributions=("keras", "tensorflow|tensorflow-cpu"),
+    environment={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"},
+    settings=LAYERS
+    | {
+        "data": "arrays in host memory, gathered by tf.data, prefetched",
+        "compiled": "tf.function; XLA as Keras' own 'auto' decides (on a GPU, not on a CPU)",
+        "optimizer": "keras.optimizers.RMSprop; the embedding's gradient is made dense first",
+    },
+)
 ARMS = (
-    Arm(
-        name="keras-tensorflow",
-        framework="tensorflow",
-        tier="stock",
-        session=SESSION,
-        ceiling=CEILING,
-        distributions=("keras", "tensorflow|tensorflow-cpu"),
-        environment={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"},
-        settings=LAYERS
-        | {
-            "data": "arrays in host memory, gathered by tf.data, prefetched",
-            "compiled": "tf.function; XLA as Keras' own 'auto' decides (on a GPU, not on a CPU)",
-            "optimizer": "keras.optimizers.RMSprop; the embedding's gradient is made dense first",
-        },
-    ),
+    TENSORFLOW,
     Arm(
         name="keras-jax",
         framework="jax",
         tier="stock",
         session=SESSION,
+        initialisers="Keras",
         ceiling=CEILING,
         distributions=("keras", "jax", "jaxlib"),
         environment={
@@ -52,6 +55,7 @@ ARMS = (
         framework="torch",
         tier="stock",
         session=SESSION,
+        initialisers="Keras",
         ceiling=CEILING,
         distributions=("keras", "torch"),
         environment={"KERAS_BACKEND": "torch"},
@@ -60,6 +64,21 @@ ARMS = (
             "data": "arrays on the device, one gather a batch behind a keras.utils.PyDataset",
             "compiled": "no: eager is what Keras does by default on this backend",
             "optimizer": "keras.optimizers.RMSprop over torch's foreach kernels",
+        },
+    ),
+    Arm(
+        name="keras-published",
+        framework="tensorflow",
+        tier="published",
+        session="impl_keras.published:open_session",
+        ceiling=CEILING,
+        distributions=TENSORFLOW.distributions,
+        environment=TENSORFLOW.environment,
+        settings=TENSORFLOW.settings
+        | {
+            "training loop": "Keras' fit; train_step is one round of its loop, with the making of the batch",
+            "data": "as the published program has it: a Python generator that picks each window of a series by itself, "
+            "in float64, prefetched by fit; reviews as NumPy arrays in memory",
         },
     ),
 )

@@ -11,7 +11,7 @@ import tensorflow as tf
 from bench.data.windows import Dataset, Indices
 from bench.implementation import Device, Precision
 from impl_keras import masks
-from impl_keras.data import Batch
+from impl_keras.data import Batch, common_size
 
 SPARSE_GRADIENT = (
     "the embedding's gradient left as Keras leaves it here, one slice for each occurrence of a word, squared one by "
@@ -92,12 +92,10 @@ class Data:
 
     def feed(self, batches: Sequence[Indices]) -> tf.data.Dataset:
         """ValueError when the batches differ in size (the last may be shorter)."""
-        size, last = len(batches[0]), len(batches[-1])
-        if any(len(indices) != size for indices in batches[:-1]) or last > size:
-            raise ValueError(f"batches of {sorted({len(indices) for indices in batches})} samples; expected one size")
+        size = common_size(batches)
         samples = tf.data.Dataset.from_tensor_slices(np.concatenate(batches))
         # With nothing to drop, "drop" only tells the batch size to the compiler: loops over time run faster for it.
-        return samples.batch(size, drop_remainder=last == size).map(self._gather).prefetch(tf.data.AUTOTUNE)
+        return samples.batch(size, drop_remainder=len(batches[-1]) == size).map(self._gather).prefetch(tf.data.AUTOTUNE)
 
     def _gather(self, indices: Any) -> Batch:
         rows = indices if self._offsets is None else tf.expand_dims(indices, 1) + self._offsets  # (B,) or (B, T)

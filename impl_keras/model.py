@@ -29,16 +29,36 @@ def build(workload: Workload, seed: int) -> keras.Sequential:
     return keras.Sequential([inputs, *(_layer(spec, seed) for spec in workload.layers)], name=workload.name)
 
 
+class LastStep(keras.layers.Layer):
+    """(B, T, C) → (B, C)."""
+
+    def call(self, x):  # type: ignore[no-untyped-def]
+        return x[:, -1]
+
+
 def _layer(spec: Layer, seed: int) -> keras.Layer:
     match spec:
         case layers.Embedding():  # (B, T) → (B, T, units)
             return keras.layers.Embedding(spec.vocabulary, spec.units, name=spec.name)
         case layers.Conv1D():  # (B, T, C) → (B, T - width + 1, filters)
             return keras.layers.Conv1D(spec.filters, spec.width, activation="relu", name=spec.name)
+        case layers.CausalConv1D():  # (B, T, C) → (B, T, filters)
+            return keras.layers.Conv1D(
+                spec.filters,
+                spec.width,
+                padding="causal",
+                dilation_rate=spec.dilation,
+                activation="relu",
+                name=spec.name,
+            )
         case layers.MaxPool1D():  # (B, T, C) → (B, T // size, C)
             return keras.layers.MaxPooling1D(spec.size, name=spec.name)
         case layers.GlobalMaxPool1D():  # (B, T, C) → (B, C)
             return keras.layers.GlobalMaxPooling1D(name=spec.name)
+        case layers.LastStep():  # (B, T, C) → (B, C)
+            return LastStep(name=spec.name)
+        case layers.LSTM():  # (B, T, C) → (B, U)
+            return keras.layers.LSTM(spec.units, name=spec.name)  # logistic gates, forget bias 1: Keras' defaults
         case layers.GRU():  # (B, T, C) → (B, U)
             return keras.layers.GRU(
                 spec.units,

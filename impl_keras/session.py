@@ -8,7 +8,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Arrays, Metrics, Setup
+from bench.implementation import Arrays, Metrics, Setup, State
 from bench.layers import Embedding
 from impl_keras import losses, masks, model, optimizer
 from impl_keras.backend import backend
@@ -108,6 +108,21 @@ class KerasSession:
         optimizer.reset(self.optimizer)
         self.model.reset_metrics()
 
+    def own_weights(self, seed: int) -> Arrays:
+        keras.utils.set_random_seed(seed)
+        drawn = model.build(self.workload, seed)
+        return {name: _array(variable.value) for name, variable in model.weights(drawn).items()}
+
+    def get_state(self) -> State:
+        self.trainer.settle()
+        return {name: _array(variable.value) for name, variable in self._variables().items()}
+
+    def set_state(self, state: State) -> None:
+        self.trainer.settle()
+        for name, variable in self._variables().items():
+            variable.assign(state[name])
+        self.model.reset_metrics()
+
     def synchronise(self) -> None:
         self.trainer.synchronise()
 
@@ -123,6 +138,11 @@ class KerasSession:
 
     def device_peak_memory_bytes(self) -> int | None:
         return backend.device_peak_memory_bytes()
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        """Weights, the seeds of dropout, the optimiser's variables. Keras numbers some paths as it makes objects."""
+        everything = [*self.model.variables, *self.optimizer.variables]
+        return {f"{number}.{variable.name}": variable for number, variable in enumerate(everything)}
 
     def _compiled(self, of: keras.Model, by: keras.Optimizer) -> "backend.Trainer":
         of.compile(by, loss=losses.loss(self.workload), metrics=losses.metrics(self.workload) or None)

@@ -10,10 +10,9 @@ import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 from torch import Tensor, nn
 
 from bench import layers
-from bench.layers import GATES, Shape
+from bench.layers import GRU_GATES, Shape
 from bench.workload import Workload
-
-Masks = dict[str, Tensor]
+from impl_torch.recurrent import GRU, LSTM, Masks
 
 
 class Embedding(nn.Embedding):
@@ -23,7 +22,7 @@ class Embedding(nn.Embedding):
         super().__init__(layer.vocabulary, layer.units)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).transpose(1, 2).contiguous()  # or the convolution copies it, forward and backward
+        return super().forward(x).transpose(1, 2)
 
 
 class Conv1D(nn.Conv1d):
@@ -33,7 +32,18 @@ class Conv1D(nn.Conv1d):
         super().__init__(shape[1], layer.filters, layer.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(super().forward(x))
+        return F.relu(super().forward(x.contiguous()))  # or the convolution copies it, forward and backward
+
+
+class CausalConv1D(nn.Conv1d):
+    """(B, C, T) → (B, filters, T), with relu; zeros stand before the series."""
+
+    def __init__(self, layer: layers.CausalConv1D, shape: Shape) -> None:
+        super().__init__(shape[1], layer.filters, layer.width, dilation=layer.dilation)
+        self.before = (layer.width - 1) * layer.dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(super().forward(F.pad(x, (self.before, 0))))
 
 
 class MaxPool1D(nn.MaxPool1d):
@@ -53,43 +63,14 @@ class GlobalMaxPool1D(nn.Module):
         return x.amax(dim=2)
 
 
-class GRU(nn.Module):
-    """`nn.GRU` applies the reset gate after the recurrent product and has no recurrent dropout; this one is exact."""
+class LastStep(nn.Module):
+    """(B, C, T) → (B, C)."""
 
-    def __init__(self, layer: layers.GRU, shape: Shape) -> None:
+    def __init__(self, layer: layers.LastStep, shape: Shape) -> None:
         super().__init__()
-        self.layer, self.features = layer, shape[1]
-        self.kernel = nn.Parameter(torch.zeros(GATES, shape[1], layer.units))
-        self.recurrent_kernel = nn.Parameter(torch.zeros(GATES, layer.units, layer.units))
-        self.bias = nn.Parameter(torch.zeros(GATES, 1, layer.units))
 
-    def forward(self, x: Tensor, input_mask: Tensor | None, recurrent_mask: Tensor | None) -> Tensor:
-        samples, _, steps = x.shape
-        x = x.permute(2, 0, 1).expand(GATES, -1, -1, -1)  # (B, C, T) → (3, T, B, C)
-        if input_mask is not None:
-            x = x * input_mask.unsqueeze(1)  # (3, 1, B, C): constant over time
-        x = torch.baddbmm(self.bias, x.flatten(1, 2), self.kernel)  # (3, T·B, U)
-        x_z, x_r, x_h = (gate.unbind(0) for gate in x.unflatten(1, (steps, samples)))  # T times (B, U), for each gate
-        u_z, u_r, u_h = self.recurrent_kernel  # (U, U) each
-        m_z, m_r, m_h = (None,) * GATES if recurrent_mask is None else recurrent_mask  # (B, U) each
-        h = x.new_zeros(samples, self.layer.units)
-        for t in range(steps):
-            z = self.gate(torch.addmm(x_z[t], _masked(h, m_z), u_z))
-            r = self.gate(torch.addmm(x_r[t], _masked(h, m_r), u_r))
-            c = torch.tanh(torch.addmm(x_h[t], r * _masked(h, m_h), u_h))
-            h = z * h + (1 - z) * c  # the carried h is not masked
-        return h  # (B, U)
-
-    def gate(self, a: Tensor) -> Tensor:
-        return torch.sigmoid(a) if self.layer.gate == "sigmoid" else (0.2 * a + 0.5).clamp(0, 1)
-
-    def sample_masks(self, samples: int) -> Masks:
-        """One mask a gate and a sample, scaled by 1/(1-p)."""
-        like = self.bias
-        return {
-            "input": F.dropout(like.new_ones(GATES, samples, self.features), self.layer.dropout),
-            "recurrent": F.dropout(like.new_ones(GATES, samples, self.layer.units), self.layer.recurrent_dropout),
-        }
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, -1]
 
 
 class Dense(nn.Linear):
@@ -102,8 +83,11 @@ class Dense(nn.Linear):
 MODULES: dict[type, Callable[..., nn.Module]] = {
     layers.Embedding: Embedding,
     layers.Conv1D: Conv1D,
+    layers.CausalConv1D: CausalConv1D,
     layers.MaxPool1D: MaxPool1D,
     layers.GlobalMaxPool1D: GlobalMaxPool1D,
+    layers.LastStep: LastStep,
+    layers.LSTM: LSTM,
     layers.GRU: GRU,
     layers.Dense: Dense,
 }
@@ -127,7 +111,7 @@ class Model(nn.Module):
         """Every layer's name and output, in order."""
         masks = masks or {}
         if x.dim() == 3:
-            x = x.transpose(1, 2).contiguous()  # a series (B, T, C) → (B, C, T)
+            x = x.transpose(1, 2)  # a series (B, T, C) → (B, C, T)
         for name, layer in self.layers.items():
             if isinstance(layer, GRU):
                 x = layer(x, masks.get(f"{name}.input"), masks.get(f"{name}.recurrent"))
@@ -173,7 +157,7 @@ def _gates_last(weight: Tensor) -> Tensor:
 
 
 def _gates_first(weight: Tensor) -> Tensor:
-    return weight.unflatten(1, (GATES, -1)).transpose(0, 1)  # (in, 3·U) → (3, in, U)
+    return weight.unflatten(1, (GRU_GATES, -1)).transpose(0, 1)  # (in, 3·U) → (3, in, U)
 
 
 Layout = tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
@@ -181,14 +165,17 @@ LAYOUTS: dict[type, dict[str, Layout]] = {
     # canonical name: (attribute, to the canonical layout, from it)
     Embedding: {"table": ("weight", _same, _same)},
     Conv1D: {"kernel": ("weight", _reversed, _reversed), "bias": ("bias", _same, _same)},
+    CausalConv1D: {"kernel": ("weight", _reversed, _reversed), "bias": ("bias", _same, _same)},
+    LSTM: {
+        # PyTorch's gates stand in the same order: i, f, g, o
+        "kernel": ("weight_ih_l0", _reversed, _reversed),
+        "recurrent_kernel": ("weight_hh_l0", _reversed, _reversed),
+        "bias": ("bias_ih_l0", _same, _same),
+    },
     GRU: {
         "kernel": ("kernel", _gates_last, _gates_first),
         "recurrent_kernel": ("recurrent_kernel", _gates_last, _gates_first),
-        "bias": ("bias", Tensor.flatten, lambda bias: bias.unflatten(0, (GATES, 1, -1))),
+        "bias": ("bias", Tensor.flatten, lambda bias: bias.unflatten(0, (GRU_GATES, 1, -1))),
     },
     Dense: {"kernel": ("weight", _reversed, _reversed), "bias": ("bias", _same, _same)},
 }
-
-
-def _masked(state: Tensor, mask: Tensor | None) -> Tensor:
-    return state if mask is None else state * mask

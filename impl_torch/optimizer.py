@@ -12,7 +12,8 @@ class RMSprop(torch.optim.Optimizer):
     """v = rho v + (1 - rho) g²;  w = w - learning_rate g / sqrt(v + epsilon), over all tensors at once."""
 
     def __init__(self, parameters: Iterable[Tensor], spec: bench.workload.RMSprop) -> None:
-        super().__init__(parameters, {"lr": spec.learning_rate, "rho": spec.rho, "epsilon": spec.epsilon})
+        given = {"lr": spec.learning_rate, "rho": spec.rho, "epsilon": spec.epsilon}
+        super().__init__(parameters, given | {"epsilon_inside": spec.epsilon_inside})
         self.reset()
 
     def reset(self) -> None:
@@ -33,6 +34,10 @@ class RMSprop(torch.optim.Optimizer):
             squares = [self.state[weight]["square"] for weight in weights]
             torch._foreach_mul_(squares, group["rho"])
             torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["rho"])
-            roots = torch._foreach_add(squares, group["epsilon"])
-            torch._foreach_sqrt_(roots)
+            if group["epsilon_inside"]:
+                roots = torch._foreach_add(squares, group["epsilon"])
+                torch._foreach_sqrt_(roots)
+            else:  # the book's
+                roots = torch._foreach_sqrt(squares)
+                torch._foreach_add_(roots, group["epsilon"])
             torch._foreach_addcdiv_(weights, gradients, roots, value=-group["lr"])

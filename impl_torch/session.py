@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Arrays, Metrics, Setup
+from bench.implementation import Arrays, Metrics, Setup, State
 from impl_torch import losses
 from impl_torch.device import configure
-from impl_torch.model import Masks, Model
+from impl_torch.model import Model
 from impl_torch.optimizer import RMSprop
+from impl_torch.recurrent import GRU, LSTM, ONE_GRAPH, PART, Masks, in_parts
 
 Batch = tuple[Tensor, Tensor]
 
@@ -29,7 +30,7 @@ class TorchSession:
     def __init__(self, setup: Setup) -> None:
         self.device = configure(setup.device, setup.threads)
         torch.manual_seed(setup.seed)
-        self.workload, self.compiled = setup.workload, setup.arm.name == "torch-compile"
+        self.workload = setup.workload
         self.dtype = {"float32": torch.float32, "float64": torch.float64}[setup.precision]
         self.model = Model(setup.workload).to(self.device, self.dtype)
         self.optimizer = RMSprop(self.model.parameters(), setup.workload.optimizer)
@@ -39,10 +40,7 @@ class TorchSession:
 
         self.forward: Callable[..., tuple[Tensor, Tensor]] = self._forward
         self.update = self.optimizer.step
-        if self.compiled:
-            # fullgraph turns a graph break or too many recompilations into an error instead of a silent eager run.
-            compiled = functools.partial(torch.compile, fullgraph=True, dynamic=False)
-            self.forward, self.update = compiled(self._forward), compiled(self.optimizer.step)
+        self.compiled = self._compile() if setup.arm.name == "torch-compile" else "nothing"
 
     def versions(self) -> dict[str, str]:
         return {
@@ -53,13 +51,13 @@ class TorchSession:
             "cudnn allow_tf32": str(torch.backends.cudnn.allow_tf32),
             "mkldnn": str(torch.backends.mkldnn.is_available()),
             "cuda": str(torch.version.cuda),
-            "compiled": str(self.compiled),
+            "compiled": self.compiled,
         }
 
     def summary(self) -> list[tuple[str, tuple[int, ...], int]]:
         dtype = torch.int32 if self.workload.input_shape[1:] == () else self.dtype
         x = torch.zeros(1, *self.workload.input_shape, dtype=dtype, device=self.device)
-        with torch.no_grad():
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):  # a look is no reason to compile
             # channels stand before time here: (1, C, T) → (T, C)
             shapes = {name: tuple(reversed(output.shape[1:])) for name, output in self.model.outputs(x)}
         return [
@@ -127,6 +125,22 @@ class TorchSession:
         self.optimizer.reset()
         self._start()
 
+    def get_state(self) -> State:
+        state = {name: tensor.numpy(force=True).copy() for name, tensor in self._trained().items()}
+        state["random.cpu"] = torch.get_rng_state().numpy()
+        if self.device.type == "cuda":
+            state["random.cuda"] = torch.cuda.get_rng_state(self.device).numpy()
+        return state
+
+    @torch.no_grad()
+    def set_state(self, state: State) -> None:
+        for name, tensor in self._trained().items():
+            tensor.copy_(self._tensor(state[name]))
+        torch.set_rng_state(torch.from_numpy(np.array(state["random.cpu"])))
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(torch.from_numpy(np.array(state["random.cuda"])), self.device)
+        self._start()
+
     def synchronise(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
@@ -136,6 +150,22 @@ class TorchSession:
 
     def device_peak_memory_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated() if self.device.type == "cuda" else None
+
+    def _compile(self) -> str:
+        """Lets the compiler have what it is fast with and done with in a minute or two; says in words what that is."""
+        # fullgraph turns a graph break or too many recompilations into an error instead of a silent eager run.
+        compiled = functools.partial(torch.compile, fullgraph=True, dynamic=False)
+        self.update = compiled(self.optimizer.step)
+        layers = list(self.model.layers.values())
+        if any(isinstance(layer, LSTM) for layer in layers):
+            return "the optimizer step"
+        long = [layer for layer in layers if isinstance(layer, GRU) and layer.steps > ONE_GRAPH]
+        for layer in long:
+            layer.over_time = in_parts(compiled(layer.over_time))
+        if long:
+            return f"{PART} time steps of the recurrence as one graph; the optimizer step"
+        self.forward = compiled(self._forward)
+        return "forward and loss as one graph; the optimizer step"
 
     def _forward(self, inputs: Tensor, targets: Tensor, masks: Masks | None) -> tuple[Tensor, Tensor]:
         outputs = self.model(inputs, masks)
@@ -147,6 +177,12 @@ class TorchSession:
         loss.backward()
         self.update()
         self._count(outputs.detach(), targets, loss.detach())
+
+    def _trained(self) -> dict[str, Tensor]:
+        """Every parameter and its mean square."""
+        parameters = dict(self.model.named_parameters())
+        squares = {name: self.optimizer.state[parameter]["square"] for name, parameter in parameters.items()}
+        return parameters | {f"{name}.square": square for name, square in squares.items()}
 
     def _masks(self, samples: int) -> Masks | None:
         return self.masks or self.model.sample_masks(samples) or None

@@ -19,7 +19,7 @@ import keras  # noqa: E402
 from keras.src.backend.common import dtypes  # noqa: E402
 
 from bench import parity, reference, weights  # noqa: E402
-from bench.implementation import Setup, arm, arms, open_session  # noqa: E402
+from bench.implementation import Arm, Setup, arm, arms, open_session  # noqa: E402
 from bench.parity_judge import Judge  # noqa: E402
 from bench.parity_sampler import hold_sampler  # noqa: E402
 from bench.workload import Workload  # noqa: E402
@@ -28,8 +28,8 @@ ARM = arm(f"keras-{backend}")
 OTHERS = {"tensorflow", "torch", "jax"} - {backend, "jax"}  # Keras imports an installed JAX by itself
 
 
-def opened(spec: Workload, precision: str = "float32", seed: int = 0):
-    return open_session(Setup(ARM, spec, "cpu", 1, precision, seed))
+def opened(spec: Workload, precision: str = "float32", seed: int = 0, contestant: Arm = ARM):
+    return open_session(Setup(contestant, spec, "cpu", 1, precision, seed))
 
 
 def staged(spec: Workload, precision: str = "float32", seed: int = 0):
@@ -57,9 +57,9 @@ def rows(judgement: Judge) -> list[list]:
     return [[c.precision, c.quantity, c.error, c.bound, c.passed] for c in judgement.checks]
 
 
-def trained_in_float64(spec: Workload) -> list[list]:
+def trained_in_float64(spec: Workload, contestant: Arm = ARM) -> list[list]:
     judgement = Judge("float64")
-    parity.hold_session(judgement, opened(spec, "float64"), spec)
+    parity.hold_session(judgement, opened(spec, "float64", contestant=contestant), spec)
     return rows(judgement)
 
 
@@ -174,6 +174,7 @@ def shapes_that_differ() -> dict[str, str]:
 
 
 CONV, CONV_ONLY, CONV_GRU = (judge_small.small(name) for name in ("conv", "conv_only", "conv_gru"))
+COMPARATORS = [judge_small.small(name) for name in ("lstm", "gru", "conv_dilated")]
 other_arm = next(other for other in arms().values() if other.framework != backend and "keras" in other.distributions)
 print(
     json.dumps(
@@ -191,6 +192,13 @@ print(
             "table in float32": dtypes.BIT64_TO_BIT32_DTYPE["float64"],
             "parity": {spec.name: trained_in_float64(spec) for spec in (CONV, CONV_ONLY, CONV_GRU)},
             "parity as_published": differentiated_in_float64(CONV.with_settings(head="as_published")),
+            **{f"parity {spec.name}": differentiated_in_float64(spec) for spec in COMPARATORS},
+            "parity book": trained_in_float64(CONV.with_settings(optimizer="book")),
+            "parity published": {
+                spec.name: trained_in_float64(spec, arm("keras-published"))
+                for spec in COMPARATORS
+                if backend == arm("keras-published").framework
+            },
             "parity hard gate": differentiated_in_float64(CONV_GRU.with_settings(gate="hard_sigmoid")),
             "float32 after float64": {
                 "session": str(opened(CONV_ONLY).get_weights()["dense.kernel"].dtype),

@@ -38,7 +38,8 @@ def tables(markdown: str) -> list[list[list[str]]]:
             found[-1].append([])
         elif token.type in ("th_open", "td_open"):
             parts = after.children or ()
-            found[-1][-1].append("".join(part.content for part in parts if part.type in ("text", "text_special")))
+            read = (part.content for part in parts if part.type in ("text", "text_special", "code_inline"))
+            found[-1][-1].append("".join(read))
     return found
 
 

@@ -51,7 +51,8 @@ ONE = ["--workload", "conv_only", "--arm", "fake-1ms", "--data", "synthetic"]
         (["run", "--data", "imaginary"], "--data"),
         (["run", "--frob"], "--frob"),
         (["run", "--resume", "nothing-there"], "nothing-there"),
-        (["run", "--resume", "nothing-there", "--seed", "3"], "--resume"),
+        (["run", "--resume", "nothing-there", "--seed", "3"], "nothing-there"),  # of a part of it
+        (["run", "--resume", "nothing-there", "--budget", "3m"], "--resume"),
         (["report", "nothing-there"], "nothing-there"),
         (["compare", "nothing-there", "nor-there"], "nothing-there"),
         (["compare", "one-alone"], "B"),
@@ -155,6 +156,17 @@ def test_plan_prints_the_grid_with_time_memory_and_assumptions(capsys):
     assert "GiB" in printed
     assert "assumed: " in printed
     assert "hole: fake-absent: no-such-distribution" in printed
+
+
+def test_a_plan_of_whole_trainings_has_the_study_of_dead_starts_and_what_may_follow_it(capsys):
+    words = ["--workload", "conv.head-as_published", "--arm", "fake-learns", "--seed", "1", "--seed", "2"]
+    assert main(["plan", *words, "--profile", "book", "--data", "synthetic"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^3 cells, about .+ after parity$", printed, re.MULTILINE)
+    assert re.search(r" 0 .+ starts ", printed)
+    assert "conv.head-as_published: then up to 8 trainings more by fake-learns, of seeds that the study" in printed
+    assert main(["plan", *words, "--head", "logits", "--profile", "book", "--data", "synthetic"]) == 0
+    assert "trainings more" not in capsys.readouterr().out
 
 
 def test_help_of_every_verb_is_exit_code_0(capsys):

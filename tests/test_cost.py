@@ -37,6 +37,24 @@ PRODUCTS = {
     },
 }
 
+PRODUCTS |= {
+    "lstm": {
+        "embedding": 0,
+        "lstm": 3 * 2 * B * 500 * (32 * 128) + 3 * 2 * B * 500 * (32 * 128),  # from the input, from the state
+        "dense": 3 * 2 * B * 32,
+    },
+    "gru": {
+        "gru": 2 * 2 * B * 240 * (14 * 96) + 3 * 2 * B * 240 * (32 * 96),  # stands on the data
+        "dense": 3 * 2 * B * 32,
+    },
+    "conv_dilated": {
+        "conv1": 2 * 2 * B * 240 * 30 * (2 * 14),
+        **{f"conv{n}": 3 * 2 * B * 240 * 30 * (2 * 30) for n in range(2, 9)},
+        "last": 0,
+        "dense": 3 * 2 * B * 30,
+    },
+}
+
 # Convolution: bias and relu, there and back. Pooling: comparisons. Dense: bias, there and back.
 ELEMENTWISE = {
     "conv": {
@@ -64,6 +82,22 @@ ELEMENTWISE = {
         "gru": 36 * B * 74 * 32 + 2 * 74 * (3 * B * 32) + 2 * 74 * (3 * B * 32),
         "dense": 2 * B,
     },
+}
+
+ELEMENTWISE |= {
+    "lstm": {
+        "embedding": B * 500 * 32,
+        # for each unit and time step: 4 biases, 4 sums, 4 activations, 3 for c', 2 for h'; back: tanh c', 5 for dc',
+        # 4 for each of 4 gates, 1 for dc, 4 biases
+        "lstm": (4 + 4 + 4 + 3 + 2 + 1 + 5 + 4 * 4 + 1 + 4) * B * 500 * 32,
+        "dense": 2 * B,
+    },
+    "gru": {
+        # 3 gates' masks on 14 inputs, there only, and on 32 units, there and back
+        "gru": 36 * B * 240 * 32 + 240 * (3 * B * 14) + 2 * 240 * (3 * B * 32),
+        "dense": 2 * B,
+    },
+    "conv_dilated": {**{f"conv{n}": 4 * B * 240 * 30 for n in range(1, 9)}, "last": 0, "dense": 2 * B},
 }
 
 # Values of 4 bytes, forward + backward. Convolution: x, weights, y + dy, y, x, dweights (+ weights, dx).
@@ -99,7 +133,40 @@ VALUES = {
     },
 }
 
-PARAMETERS = {"conv": 1_315_937, "conv_only": 12_609, "conv_gru": 13_697}
+VALUES |= {
+    "lstm": {
+        "embedding": (B * 500 + 2 * B * 500 * 32) + (B * 500 + B * 500 * 32 + 320_000),
+        # x, weights, (h, c, i, f, c~, o), y + dy, x, (h, c, i, f, c~, o), U, dweights, W, dx
+        "lstm": (B * 500 * 32 + 8_320 + 6 * B * 500 * 32 + B * 32)
+        + (B * 32 + B * 500 * 32 + 6 * B * 500 * 32 + 32 * 128 + 8_320 + 32 * 128 + B * 500 * 32),
+        "dense": (B * 32 + 33 + B) + (B + 2 * B * 32 + 2 * 33),
+    },
+    "gru": {
+        # as in conv_gru, without W and dx
+        "gru": (B * 240 * 14 + 4_512 + 3 * B * (14 + 32) + 4 * B * 240 * 32 + B * 32)
+        + (B * 32 + B * 240 * 14 + 4 * B * 240 * 32 + 3 * B * (14 + 32) + 32 * 96 + 4_512),
+        "dense": (B * 32 + 33 + B) + (B + 2 * B * 32 + 2 * 33),
+    },
+    "conv_dilated": {
+        "conv1": (B * 240 * 14 + 870 + B * 240 * 30) + (2 * B * 240 * 30 + B * 240 * 14 + 870),
+        **{
+            f"conv{n}": (B * 240 * 30 + 1_830 + B * 240 * 30)
+            + (2 * B * 240 * 30 + B * 240 * 30 + 1_830 + 1_830 + B * 240 * 30)
+            for n in range(2, 9)
+        },
+        "last": (B * 30 + B * 30) + (B * 30 + B * 240 * 30),  # what it takes, y + dy, dx with its zeros
+        "dense": (B * 30 + 31 + B) + (B + 2 * B * 30 + 2 * 31),
+    },
+}
+
+PARAMETERS = {
+    "conv": 1_315_937,
+    "conv_only": 12_609,
+    "conv_gru": 13_697,
+    "lstm": 328_353,
+    "gru": 4_545,
+    "conv_dilated": 13_711,
+}
 
 # RMSprop, one parameter: 9 operations; 5 moves (weight, square, gradient in; weight, square out).
 FLOPS = {
@@ -139,6 +206,10 @@ def test_costs_grow_with_the_batch_by_the_same_amount_for_every_sample(name):
         one, two, three = (cost(with_batch(workload, batch)) for batch in (1, 2, 3))
         assert one < two < three
         assert three - two == two - one  # what does not depend on the batch (the update) is paid once
+
+
+def test_no_workload_is_left_out_of_the_counts_by_hand():
+    assert set(PARAMETERS) == set(names())
 
 
 def test_dropout_costs_its_masks():

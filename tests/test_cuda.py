@@ -118,7 +118,9 @@ def test_run_and_doctor_refuse_a_gpu_they_cannot_use_in_one_line_and_measure_not
     if "visible" in case:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", case["visible"])
     monkeypatch.setattr(implementation, "arms", lambda: {arm.name: arm for arm in arms("new")})
-    monkeypatch.setattr("bench.plan.contest", lambda options, holes=None: SimpleNamespace(arms=implementation.arms()))
+    monkeypatch.setattr(
+        "bench.contest.contest", lambda options, profile, holes=None: SimpleNamespace(arms=implementation.arms())
+    )
     size = case.get("shm", 2**30)
     monkeypatch.setattr(cuda, "require_shared_memory", lambda real=cuda.require_shared_memory: with_shm(real, size))
     slow = lambda *given: pytest.fail("went on")  # noqa: E731

@@ -142,6 +142,32 @@ def test_the_gather_gives_the_bytes_of_the_books_loop(windows, name):
         assert np.array_equal(data.inputs[ends[:, None] + data.offsets], inputs), "what an implementation may do itself"
 
 
+def test_shuffled_windows_hold_the_same_rows_in_another_order_the_same_for_everybody(windows, tokens):
+    data = windows["conv_gru"]
+    batch, buffer = data.validation_batches()[0], np.empty((128, 240, 14), np.float32)
+    inputs, targets = data.gather(batch)
+    orders = []
+    for number in range(3):
+        other = data.shuffled(number)
+        orders.append(other.offsets.tolist())
+        assert orders[-1] == data.shuffled(number).offsets.tolist()
+        order = np.searchsorted(data.offsets, other.offsets)
+        for found in (other.gather(batch), other.gather(batch, buffer)):
+            assert np.array_equal(found[0], inputs[:, order])
+            assert np.array_equal(found[1], targets)
+        assert same(other.validation_batches(), data.validation_batches())
+        assert naive_loss(other) == naive_loss(data)
+    assert all(sorted(order) == data.offsets.tolist() != order for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+    with pytest.raises(ValueError, match="token data has no time steps to shuffle"):
+        tokens.shuffled(0)
+
+
+def test_the_orders_of_shuffled_windows_never_change(windows):
+    """Pinned values: two versions of the suite must shuffle alike, or their results do not compare."""
+    assert windows["conv_gru"].shuffled(0).offsets[:5].tolist() == [-483, -162, -36, -183, -228]
+
+
 def test_the_gather_of_reviews_picks_rows_into_the_buffer(tokens):
     buffer = np.empty((16, 500), np.int32)
     batch = tokens.train_batches(0, 1)[0]

@@ -14,7 +14,7 @@ from make_run import edit, make_run
 
 from bench import cli, derived, record, stats
 from bench.errors import UsageError
-from bench.report import exports
+from bench.report import exports, frames
 from bench.report.folder import load
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -344,6 +344,36 @@ def test_the_epochs_of_a_schedule_are_logged_with_the_validation_after_each(tmp_
         ("epoch_start", 9.0, 2, None), ("epoch_stop", 11.5, 2, None), ("eval_start", 11.5, 2, None),
         ("eval_loss", 12.0, 2, 0.5), ("eval_accuracy", 12.0, 2, pytest.approx(0.9)), ("eval_stop", 12.0, 2, None),
     ]  # fmt: skip
+
+
+def test_of_a_training_taken_up_after_a_kill_only_the_epochs_with_a_known_time_are_logged(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", workloads=("conv",), arms=("torch-eager",), blocks=1, rounds=3)
+    extra = {"phase": "converge", "steps_per_round": 10, "samples_per_round": 1280, "starts_s": [9.0]}
+    points = tuple(record.CurvePoint(n, {"loss": 1.0}, {"loss": 0.5}, 4.0 - n, 0.5) for n in (1, 2, 3))
+    edit(
+        folder / "cells" / "conv.torch-eager.cpu.b1.json",
+        pytest_benchmark={"benchmarks": [{"extra_info": extra, "stats": {"data": [1.0]}}]},
+        curve=points,
+        resumed=(2,),
+    )
+    assert not load(folder).set_aside
+    (cell,) = load(folder).cells
+    origin_ms = datetime.fromisoformat(cell.started).timestamp() * 1e3
+    found = [
+        (event["key"], (event["time_ms"] - origin_ms) / 1e3, event["metadata"]["epoch_num"])
+        for event in events(made(folder, "mllog"))
+        if "epoch_num" in event["metadata"]
+    ]
+    assert found == [
+        ("epoch_start", 9.0, 3), ("epoch_stop", 10.0, 3),
+        ("eval_start", 10.0, 3), ("eval_loss", 10.5, 3), ("eval_stop", 10.5, 3),
+    ]  # fmt: skip
+    (entry,) = json.loads(made(folder, "pytest-benchmark"))["benchmarks"]
+    assert entry["stats"]["data"] == [0.3, 0.2, 0.1]
+    assert entry["extra_info"]["starts_s"] == [9.0]
+    rounds = frames.measurements(load(folder))
+    assert rounds["seconds"].tolist() == [3.0, 2.0, 1.0]
+    assert rounds["start_s"].isna().tolist() == [True, True, False]
 
 
 def test_records_without_starts_of_rounds_are_exported_without_their_times(tmp_path: Path) -> None:

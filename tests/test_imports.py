@@ -13,7 +13,7 @@ FRAMEWORKS = {"tensorflow", "keras", "jax", "jaxlib", "torch"}
 BENCH = sorted((ROOT / "bench").rglob("*.py"))
 MEASURING = {
     "runner", "plan", "measure", "implementation", "parity", "launch", "process", "cell", "gate", "execution",
-    "schedule", "sentinel", "energy", "recipe", "reproduce", "means", "containers",
+    "schedule", "sentinel", "energy", "recipe", "reproduce", "means", "containers", "checkpoint",
 }  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def test_runs_that_cannot_be_read_are_listed_with_the_reason(tmp_path: Path) -> 
     runs = make_history(tmp_path, [1.0, 1.0, 1.0, 1.0], blocks=2)
     (runs[1] / "run.json").write_text("{")
     content = (runs[2] / "run.json").read_text()
-    (runs[2] / "run.json").write_text(content.replace('"schema": 2', '"schema": 99'))
+    (runs[2] / "run.json").write_text(content.replace(f'"schema": {record.SCHEMA}', '"schema": 99'))
     (tmp_path / "notes").mkdir()
     (tmp_path / "a file").write_text("no run")
     index.build(tmp_path)

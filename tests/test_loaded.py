@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 import pytest
+from make_book import HEAD, make_book
 from make_run import edit, make_run
 from read_report import rows
 
@@ -50,6 +51,39 @@ def test_a_run_is_its_typed_records(folder: Path, loaded: LoadedRun) -> None:
     assert all(parity.passed for parity in loaded.parities)
     assert [entry.file for entry in loaded.set_aside] == ["cells/conv.torch-compile.cpu.b2.json"]
     assert [planned.id for planned in loaded.missing] == ["conv.keras-jax.cpu.b2"]
+
+
+def test_trainings_tests_and_starts_are_frames_with_the_documented_columns(tmp_path: Path) -> None:
+    path = make_book(tmp_path / "run", workloads=("conv_only", HEAD), arms=("torch-eager",), seeds=2, starts=5)
+    cut = path / "cells" / "conv_only.torch-eager.cpu.s1.json"
+    edit(cut, curve=record.read(cut, record.Cell).curve[:3], status="failed", reason="nan", diverged=True, tested=None)
+    loaded = bench.load_run(path)
+    for name in ("trainings", "tested", "starts"):
+        frame, columns = getattr(loaded, name), LoadedRun.columns[name]
+        assert list(frame.columns) == list(columns)
+        for column, (dtype, about) in columns.items():
+            assert frame[column].dtype == pd.Series([], dtype=dtype).dtype
+            assert about.startswith("s,") or not column.endswith("_s"), f"{column} has a unit"
+    whole, broken, dead, live = (row for _, row in loaded.trainings.iterrows())
+    stored = record.read(path / "cells" / f"{whole['cell']}.json", record.Cell)
+    assert whole["best"] == min(point.validation["loss"] for point in stored.curve)
+    assert whole["train_s"] == pytest.approx(sum(point.train_s for point in stored.curve))  # summed in another order
+    assert (broken["ended"], broken["reason"], broken["epochs"]) == ("diverged", "nan", 3)
+    assert (dead["dead"], dead["died_after"], live["dead"]) == (1, 0, 0)
+    assert pd.isna(live["died_after"])
+    tested = loaded.tested[loaded.tested["cell"] == whole["cell"]]
+    assert stored.tested is not None
+    assert tested["set"].tolist() == ["test", "validation", "validation", "validation"]
+    assert tested["value"].tolist()[1:] == [metrics["loss"] for metrics in stored.tested.shuffled]
+    assert broken["cell"] not in set(loaded.tested["cell"])
+    assert loaded.starts.groupby("initialiser").size().to_dict() == {"shared": 5, "Keras": 5}
+    assert (loaded.starts["live"][loaded.starts["state"] == "dead"] == 0).all()
+
+
+def test_a_run_without_trainings_has_empty_frames_of_them(loaded: LoadedRun) -> None:
+    assert loaded.trainings.empty
+    assert loaded.tested.empty
+    assert loaded.starts.empty
 
 
 def test_a_path_may_be_text(folder: Path, loaded: LoadedRun) -> None:

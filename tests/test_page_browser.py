@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import matplotlib.image
 import pytest
 from browser import beyond, chromium, opened, reported, tables, violations
+from make_book import HEAD, make_book, make_hostile
 from make_run import edit, make_run
 
 from bench.report import build
 from bench.report import page as pages
+from bench.report.judgement_head import FILE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -54,9 +56,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         path.unlink()
     empty = make_run(root / "empty", workloads=("conv",), blocks=0)
     edit(empty / "run.json", workloads={})
-    found = {folder.name: folder / "report.html" for folder in (hostile, unmeasured, empty)}
+    book, odd = (
+        make_book(root / "book", seeds=2, workloads=("conv", HEAD), starts=9),
+        make_hostile(root / "odd", HOSTILE),
+    )
+    found = {folder.name: folder / "report.html" for folder in (hostile, unmeasured, empty, book, odd)}
     for path in found.values():
         build(path.parent)
+    found |= {"book's head": book / FILE, "odd head": odd / FILE}
     found["ordinary"] = reported(root / "ordinary", "conv", "conv_gru", "conv_only")
     found["small"] = reported(root / "small", "conv_only")
     other = root / "other.html"
@@ -73,7 +80,7 @@ def page(browser: "Browser", runs: dict[str, Path]) -> "Iterator[Page]":
         assert watched.complaints == []
 
 
-@pytest.mark.parametrize("name", ["ordinary", "hostile", "unmeasured", "empty", "another page"])
+@pytest.mark.parametrize("name", ["ordinary", "hostile", "unmeasured", "empty", "another page", "odd", "odd head"])
 def test_a_page_fits_every_width_complains_of_nothing_and_asks_for_nothing(
     browser: "Browser", runs: dict[str, Path], name: str
 ) -> None:
@@ -88,7 +95,10 @@ def test_a_page_fits_every_width_complains_of_nothing_and_asks_for_nothing(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("name", "width"), [("hostile", DESKTOP), ("hostile", PHONE)])
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("hostile", DESKTOP), ("hostile", PHONE), ("odd", DESKTOP), ("odd head", DESKTOP), ("odd head", PHONE)],
+)
 def test_axe_finds_nothing_serious(
     browser: "Browser", runs: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
@@ -108,6 +118,31 @@ def test_the_verdicts_and_what_is_doubtful_are_on_the_first_screen(browser: "Bro
         headlines = page.locator(".headline").all_inner_texts()
         assert all(re.search(r"fastest.* times as long.* \[[\d.]+,\s[\d.]+\]\.$", words) for words in headlines)
         assert page.locator(".foot .good").count() == 3, "and that all learn the same, further down in the card"
+
+
+def test_claims_and_the_answer_on_the_head_are_on_the_first_screen_without_a_script(
+    browser: "Browser", runs: dict[str, Path]
+) -> None:
+    options = {"viewport": {"width": DESKTOP, "height": 800}, "java_script_enabled": False}
+    for name, first in (("book", ".claims li"), ("book's head", "main p")):
+        with opened(browser, runs[name], **options) as watched:
+            shown = watched.page.locator(first)
+            assert shown.count() >= (8 if name == "book" else 1)
+            for part in shown.all() if name == "book" else [shown.first]:
+                box = part.bounding_box()
+                assert box is not None
+                assert box["y"] + box["height"] <= 800, part.inner_text()
+            assert watched.complaints == []
+
+
+def test_a_click_leads_to_the_page_on_the_head_and_back(browser: "Browser", runs: dict[str, Path]) -> None:
+    with opened(browser, runs["book"], viewport={"width": DESKTOP, "height": 800}) as watched:
+        page = watched.page
+        page.locator(".glance a", has_text="The broken head").click()
+        assert page.locator("h1").inner_text() == "The broken head"
+        page.locator("header a").click()
+        assert page.locator("h1").inner_text() == "Run book"
+        assert watched.complaints == []
 
 
 def test_a_run_without_anything_says_so_and_claims_nothing(browser: "Browser", runs: dict[str, Path]) -> None:

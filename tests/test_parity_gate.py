@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 
 from bench import parity, record, reference, workload
+from bench.implementation import arm
 from bench.parity_judge import Judge
 
 TESTS = Path(__file__).parent
-RIGHT = ("conv_gru:torch-eager", "conv:torch-eager")
+COMPILED = arm("torch-compile")
+RIGHT = (
+    *(f"{name}:torch-eager" for name in ("conv", "conv_gru", "lstm", "gru", "conv_dilated")),
+    *(f"{key}:torch-eager" for key in ("conv.head-as_published", "conv.optimizer-book", "conv_gru.gate-hard_sigmoid")),
+)
 FAULTS = {
     # pair: a check that must fail because of it
     "conv_gru:faulty-swapped-gates": "float64 gradient gru.kernel",
@@ -26,6 +31,8 @@ FAULTS = {
     "conv_gru:faulty-broadcast-loss": "float64 loss",
     "conv:faulty-broadcast-loss": "float64 loss",
     "conv:faulty-broadcast-metric": "float64 evaluation accuracy",
+    "lstm:faulty-second-bias": "float64 weights after 20 steps, lstm.bias",
+    "conv_dilated:faulty-centred-convolution": "float64 predictions in evaluation",
 }
 
 
@@ -50,7 +57,10 @@ def torch_checks() -> dict[str, list[list]]:
 @pytest.mark.parametrize("pair", RIGHT)
 def test_a_right_implementation_passes_every_check(torch_checks, pair):
     assert [check for check in torch_checks[pair] if not check[4]] == []
-    assert len(torch_checks[pair]) > 50
+    held = {f"{precision} {what}" for precision, what, *_ in torch_checks[pair]}
+    for weight in workload.load(pair.split(":")[0]).weights():
+        assert held >= {f"float64 gradient {weight}", f"float64 weights after 20 steps, {weight}"}
+        assert f"float32 weights after an epoch, {weight}" in held
 
 
 @pytest.mark.parametrize(("pair", "quantity"), FAULTS.items())
@@ -81,6 +91,40 @@ def test_the_gate_as_a_program_writes_the_record_names_the_tensor_and_exits_1(tm
     assert found.digest == workload.load("conv_only").digest()
     assert found.reason is not None
     assert found.reason.startswith("float32 loss: error ")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory) -> dict[str, dict]:
+    """What `drive_compile.py` saw of each comparator."""
+    own = {name: value.format(cache=tmp_path_factory.mktemp("cache")) for name, value in COMPILED.environment.items()}
+    command = [sys.executable, str(TESTS / "drive_compile.py")]
+    ended = subprocess.run(command, env=environment(**own), check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return {row["workload"]: row for row in map(json.loads, ended.stdout.splitlines())}
+
+
+GRAPHS = {
+    # Training and evaluation, where every part of a recurrence is a call of the same graph; and the optimiser's step
+    "gru": (3, "2 time steps of the recurrence as one graph; the optimizer step"),
+    "lstm": (1, "the optimizer step"),
+    "conv_dilated": (3, "forward and loss as one graph; the optimizer step"),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_compiled_comparator_passes_every_float64_check_with_the_graphs_it_says_it_has(compiled, name):
+    seen = compiled[name]
+    assert [check for check in seen["checks"] if not check[4]] == []
+    assert {"predictions in evaluation", "weights after 20 steps, dense.kernel"} < {
+        what for _, what, *_ in seen["checks"]
+    }
+    assert (seen["graphs"], seen["compiled"]) == GRAPHS[name]
+    assert seen["graph breaks"] == {}
+
+
+def test_the_arm_declares_the_limits_it_compiles_by(compiled):
+    one_graph, part = compiled["gru"]["limits"]
+    assert f"more than {one_graph} time steps only its loop, {part} steps a graph" in COMPILED.settings["compiled"]
 
 
 def test_a_nan_and_a_wrong_shape_and_a_missing_tensor_fail():

@@ -5,11 +5,12 @@ from collections import Counter
 import msgspec
 import pytest
 from harness import FAKES
+from make_run import make_run
 
-from bench import estimate, implementation, plan, record
+from bench import contest, estimate, implementation, plan, record, workload
+from bench.contest import Options
 from bench.errors import UsageError
 from bench.estimate import Assumptions, Estimator
-from bench.plan import Options
 from bench.profiles import FULL, PROFILES, SHORT
 
 ARMS = ("fake-1ms", "fake-10ms", "fake-100ms")
@@ -24,22 +25,23 @@ def fake_arms(monkeypatch):
     implementation.arms.cache_clear()
 
 
-def entered(holes=None, **options) -> plan.Contest:
-    return plan.contest(Options(**({"workloads": WORKLOADS, "arms": ARMS} | options)), holes)
+def entered(holes=None, **options) -> contest.Contest:
+    asked = Options(**({"workloads": WORKLOADS, "arms": ARMS} | options))
+    return contest.contest(asked, PROFILES[asked.profile], holes)
 
 
-def estimator(contest: plan.Contest, profile: str = "quick", **assumed) -> Estimator:
+def estimator(ready: contest.Contest, profile: str = "quick", **assumed) -> Estimator:
     chosen = PROFILES[profile]
-    return Estimator(dict(contest.workloads), 2, chosen.rounds, 1, Assumptions(**assumed))
+    return Estimator(dict(ready.workloads), 2, chosen.rounds, 1, Assumptions(**assumed))
 
 
-def whole_grid(contest: plan.Contest, profile: str = "quick") -> tuple[record.PlannedCell, ...]:
-    return plan.grid(contest, PROFILES[profile], estimator(contest, profile))
+def whole_grid(ready: contest.Contest, profile: str = "quick") -> tuple[record.PlannedCell, ...]:
+    return plan.grid(ready, PROFILES[profile], estimator(ready, profile))
 
 
-def grid(contest: plan.Contest, profile: str = "quick") -> tuple[record.PlannedCell, ...]:
+def grid(ready: contest.Contest, profile: str = "quick") -> tuple[record.PlannedCell, ...]:
     """Without ceilings and the control's second entry."""
-    return tuple(cell for cell in whole_grid(contest, profile) if cell.block and not cell.label)
+    return tuple(cell for cell in whole_grid(ready, profile) if cell.block and not cell.label)
 
 
 def measured(planned: record.PlannedCell, wall_s: float, **phases_s: float) -> record.Cell:
@@ -108,7 +110,7 @@ def test_one_cell_for_each_framework_measures_its_ceiling_once_block_1_is_safe()
 
 def test_the_order_of_arms_comes_from_the_seed_and_differs_between_blocks():
     def orders(seed: int) -> list[tuple[str, ...]]:
-        cells = grid(entered(seed=seed))
+        cells = grid(entered(seeds=(seed,)))
         return [tuple(c.arm for c in cells if (c.block, c.workload) == (b, "conv")) for b in range(1, 7)]
 
     assert orders(1) == orders(1)
@@ -128,10 +130,48 @@ def test_smoke_measures_every_cell_once_and_no_epoch():
 
 
 def test_book_trains_the_schedule_once_per_workload_and_arm_and_names_the_seed():
-    cells = grid(entered(seed=7), "book")
+    cells = grid(entered(seeds=(7,)), "book")
     assert {cell.phases for cell in cells} == {("converge",)}
     assert "conv.fake-1ms.cpu.s7" in {cell.id for cell in cells}
     assert len(cells) == len(WORKLOADS) * len(ARMS)
+
+
+def test_whole_trainings_of_several_seeds_are_a_block_each_and_no_other_profile_has_them():
+    cells = whole_grid(entered(seeds=(7, 3), profile="book"), "book")
+    assert Counter((cell.block, cell.seed) for cell in cells) == {(1, 7): 6, (2, 3): 6}
+    assert "conv.fake-1ms.cpu.s3" in {cell.id for cell in cells}
+    with pytest.raises(UsageError, match=r"--seed 3: a second seed is for whole trainings, and profile quick has none"):
+        entered(seeds=(7, 3))
+
+
+def test_book_has_every_head_and_the_comparators_unless_workloads_are_named():
+    published = {name for name in workload.names() if not workload.load(name).comparator}
+    assert set(entered(workloads=()).workloads) == published
+    assert set(entered(workloads=(), profile="book").workloads) == {*workload.names(), "conv.head-as_published"}
+    assert set(entered(workloads=("conv",), profile="book").workloads) == {"conv"}
+
+
+def test_a_part_of_a_run_is_what_every_name_given_holds():
+    cells = whole_grid(entered(seeds=(7, 3), profile="book"), "book")
+    part = contest.Part(workloads=("conv",), seeds=(3,))
+    assert {cell.id for cell in cells if cell in part} == {f"conv.{arm}.cpu.s3" for arm in ARMS}
+    assert all(cell in contest.Part() for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"seeds": (4,)}, r"--seed 4: not planned in run .+; planned are 5$"),
+        ({"workloads": ("conv_gru",)}, r"--workload conv_gru: not planned in run .+; planned are conv_only$"),
+        ({"arms": ("fake-1ms",)}, r"--arm fake-1ms: not planned in run .+; planned are torch-eager$"),
+    ],
+)
+def test_a_part_nothing_is_planned_of_is_told(tmp_path, part, message):
+    planned = record.PlannedCell("one", "conv_only", "torch-eager", "cpu", 1, ("converge",), 0.0, seed=5)
+    run = record.read(make_run(tmp_path / "run", workloads=["conv_only"], blocks=1) / "run.json", record.Run)
+    with pytest.raises(UsageError, match=message):
+        contest.Part(**part).check(msgspec.structs.replace(run, plan=(planned,)))
+    contest.Part(arms=("torch-eager",), seeds=(5,)).check(msgspec.structs.replace(run, plan=(planned,)))
 
 
 def test_an_id_names_workload_arm_device_block_and_only_settings_that_differ():
@@ -140,7 +180,13 @@ def test_an_id_names_workload_arm_device_block_and_only_settings_that_differ():
     assert "conv.fake-1ms.cpu.b01" in same
     other = entered(workloads=("conv",), head="as_published")
     assert "conv.fake-1ms.cpu.b01.head-as_published" in {cell.id for cell in grid(other)}
-    assert other.parity_id("conv", "fake-1ms") == "conv.fake-1ms.cpu.head-as_published"
+    assert list(other.workloads) == ["conv.head-as_published"]
+    assert other.parity_id("conv.head-as_published", "fake-1ms") == "conv.fake-1ms.cpu.head-as_published"
+    named = entered(workloads=("conv", "conv.head-as_published"))
+    assert {name: spec.head for name, spec in named.workloads.items()} == {
+        "conv": "logits",
+        "conv.head-as_published": "as_published",
+    }
     hard = entered(workloads=("conv_gru",), gate="hard_sigmoid")
     assert "conv_gru.fake-1ms.cpu.b02.gate-hard_sigmoid" in {cell.id for cell in grid(hard)}
 
@@ -152,7 +198,7 @@ def test_an_arm_with_a_hole_stands_in_the_first_block_with_no_time():
 
 def test_the_default_arms_are_the_stock_ones():
     stock = {name for name, arm in implementation.arms().items() if arm.tier == "stock"}
-    assert set(plan.contest(Options(workloads=("conv",))).arms) == stock
+    assert set(contest.contest(Options(workloads=("conv",)), PROFILES["quick"]).arms) == stock
 
 
 @pytest.mark.parametrize(
@@ -160,8 +206,10 @@ def test_the_default_arms_are_the_stock_ones():
     [
         ({"workloads": ("conv", "conv")}, r"--workload conv: named twice"),
         ({"arms": ("fake-2ms",)}, r"--arm fake-2ms: no such arm; known are .*fake-1ms"),
+        ({"workloads": ("conv", "conv.head-logits")}, r"--workload conv.head-logits: is conv, named twice"),
+        ({"workloads": ("conv.head-softmax",)}, r"--workload conv.head-softmax: no setting 'head-softmax'; known are"),
         ({"workloads": ("lenet",)}, r"--workload lenet: no such workload; known are conv,"),
-        ({"seed": -1}, r"--seed -1: expected a whole number from 0 to 4294967295"),
+        ({"seeds": (-1,)}, r"--seed -1: expected a whole number from 0 to 4294967295"),
         ({"margin": 0.0}, r"--margin 0%: expected more than 0% and less than 100%"),
         (
             {"control": "fake-raises"},

@@ -41,7 +41,7 @@ def test_the_printed_image_command_is_one_that_bench_understands(tmp_path, capsy
     Bench().reproduce(run, tmp_path / "results")
     _, ours, *_ = commands(capsys.readouterr().out)
     given = cli._parser().parse_args(ours[1:])
-    assert (given.image, given.seed, given.budget, given.margin) == (IMAGE["id"], 7, 600.0, 0.02)
+    assert (given.image, given.seed, given.budget, given.margin) == (IMAGE["id"], [7], 600.0, 0.02)
     assert (given.cpus, given.memory) == (2.0, 2**30)
 
 

@@ -1,13 +1,14 @@
 """The reference against numbers worked out by hand in the comments."""
 
-from math import log, sqrt
+from math import log, sqrt, tanh
 
 import numpy as np
 import pytest
 
 from bench.layers import GRU
 from bench.reference import loss, metrics, rmsprop_step
-from bench.reference_layers import conv1d, dense, embedding, globalmaxpool1d, gru, maxpool1d
+from bench.reference_layers import causalconv1d, conv1d, dense, embedding, globalmaxpool1d, laststep, maxpool1d
+from bench.reference_recurrent import gru, lstm
 from bench.workload import RMSprop, load
 
 LN2, LN3 = log(2), log(3)
@@ -38,7 +39,7 @@ def test_embedding_picks_rows_and_sums_the_gradient_over_all_places_of_a_token()
 def test_convolution_is_not_flipped_and_relu_stops_the_gradient_of_what_is_not_positive():
     # a_t = 2 x_t + x_(t+1) - 1 over x = 1, -2, 3, 0 is -1, -2, 5; relu leaves 0, 0, 5.
     # dy = 10, 20, 30 becomes da = 0, 0, 30: dkernel = 30 * (3, 0), dbias = 30, dx = 0, 0, 30 * 2, 30 * 1.
-    y, back = conv1d(series(1, -2, 3, 0), np.array([2.0, 1.0]).reshape(2, 1, 1), np.array([-1.0]))
+    y, back = conv1d(series(1, -2, 3, 0), np.array([2.0, 1.0]).reshape(2, 1, 1), np.array([-1.0]), dilation=1)
     np.testing.assert_array_equal(y, series(0, 0, 5))
     dx, gradients = back(series(10, 20, 30))
     np.testing.assert_array_equal(dx, series(0, 0, 60, 30))
@@ -47,7 +48,7 @@ def test_convolution_is_not_flipped_and_relu_stops_the_gradient_of_what_is_not_p
 
 
 def test_relu_has_slope_zero_at_zero():
-    _, back = conv1d(series(1, 1), np.array([1.0, -1.0]).reshape(2, 1, 1), np.zeros(1))
+    _, back = conv1d(series(1, 1), np.array([1.0, -1.0]).reshape(2, 1, 1), np.zeros(1), dilation=1)
     dx, gradients = back(series(1))
     assert not dx.any()
     assert not gradients["kernel"].any()
@@ -55,8 +56,26 @@ def test_relu_has_slope_zero_at_zero():
 
 def test_convolution_maps_every_feature_to_every_filter():
     # Width 1: y = x @ kernel. x = (1, 2): filter 0 is 1*1 + 2*3 = 7, filter 1 is 1*2 + 2*4 = 10.
-    y, _ = conv1d(np.array([[[1.0, 2.0]]]), np.array([[[1.0, 2.0], [3.0, 4.0]]]), np.zeros(2))
+    y, _ = conv1d(np.array([[[1.0, 2.0]]]), np.array([[[1.0, 2.0], [3.0, 4.0]]]), np.zeros(2), dilation=1)
     np.testing.assert_array_equal(y, [[[7, 10]]])
+
+
+def test_a_dilated_causal_convolution_sees_zeros_before_the_series_and_nothing_of_later_steps():
+    # a_t = 2 x_(t-2) + x_t - 1 over x = 1, -2, 3, 0 is 0, -3, 4, -5; relu leaves 0, 0, 4, 0.
+    # dy = 10, 20, 30, 40 becomes da = 0, 0, 30, 0: dkernel = 30 * (x_0, x_2), dbias = 30, dx_0 = 30 * 2, dx_2 = 30 * 1.
+    kernel = np.array([2.0, 1.0]).reshape(2, 1, 1)
+    y, back = causalconv1d(series(1, -2, 3, 0), kernel, np.array([-1.0]), dilation=2)
+    np.testing.assert_array_equal(y, series(0, 0, 4, 0))
+    dx, gradients = back(series(10, 20, 30, 40))
+    np.testing.assert_array_equal(dx, series(60, 0, 30, 0))
+    np.testing.assert_array_equal(gradients["kernel"].ravel(), [30, 90])
+    np.testing.assert_array_equal(gradients["bias"], [30])
+
+
+def test_the_last_step_is_taken_and_the_gradient_goes_there_alone():
+    y, back = laststep(np.array([[[1.0, 6.0], [5.0, 2.0], [3.0, 4.0]]]))
+    np.testing.assert_array_equal(y, [[3, 4]])
+    np.testing.assert_array_equal(back(np.array([[7.0, 8.0]]))[0], [[[0, 0], [0, 0], [7, 8]]])
 
 
 def test_pooling_drops_the_tail_and_sends_the_gradient_to_the_first_maximum():
@@ -162,6 +181,43 @@ def test_hard_gate_is_the_one_with_slope_a_fifth_and_saturates_with_slope_zero()
     h, back = gru(series(0), np.zeros((1, 3)), np.zeros((1, 3)), np.array([3.0, 0.0, LN2]), "hard_sigmoid", {})
     assert h[0, 0] == 0
     assert not back(np.ones((1, 1)))[1]["bias"].any()
+
+
+def test_lstm_forgets_takes_in_and_gives_out_by_three_gates():
+    # No recurrent product. i = 3/4, f = 1/4, o = 1/2. Step 1: c~ = tanh(ln 2) = 3/5, c = 9/20.
+    # Step 2: c~ = tanh(2 ln 2) = 15/17, c = 1/4 * 9/20 + 3/4 * 15/17 = 9/80 + 45/68, h = tanh(c) / 2.
+    kernel, bias = np.array([[0.0, 0.0, LN2, 0.0]]), np.array([LN3, -LN3, 0.0, 0.0])
+    h, _ = lstm(series(1, 2), kernel, np.zeros((1, 4)), bias)
+    np.testing.assert_allclose(h, [[tanh(9 / 80 + 45 / 68) / 2]], **ROUNDING)
+
+
+def test_lstm_of_one_unit_over_two_steps():
+    # x = 1, -1; W = 1/2, 1, 1, -1/2, U = 1, -1, 2, 1/2, b = 0, 1, 1/4, 0 for i, f, c, o; e the logistic function.
+    # Step 1 (h = c = 0): i = e(0.5), c~ = tanh(1.25), o = e(-0.5), c = i c~ = 0.52802206719742827, h = o tanh(c).
+    # Step 2, from h = 0.18267973413558437: a_i = -0.5 + h, a_f = -1 - h + 1, a_c = -1 + 2 h + 0.25, a_o = 0.5 + h/2,
+    #         i = 0.42132895805558654, f = 0.45445665169260675, c~ = -0.36673070561897587, o = 0.64367251432798335,
+    #         c = f c + i c~ = 0.085448874592918719, h = o tanh(c) = 0.054867618089078396.
+    kernel, recurrent = np.array([[0.5, 1.0, 1.0, -0.5]]), np.array([[1.0, -1.0, 2.0, 0.5]])
+    h, back = lstm(series(1, -1), kernel, recurrent, np.array([0.0, 1.0, 0.25, 0.0]))
+    np.testing.assert_allclose(h, [[0.054867618089078396]], **ROUNDING)
+
+    # Gradients of the last h. To its c: k = o (1 - tanh(c)²). To the arguments of step 2, with e' = e (1 - e):
+    # a_i: k c~ i',  a_f: k c1 f',  a_c: k i (1 - c~²),  a_o: tanh(c) o'. dU is that times h1; db_f has nothing of step
+    # 1, where c was 0. One step back: dh1 = a_i - a_f + 2 a_c + a_o / 2, dc1 = k f + dh1 o1 (1 - tanh(c1)²),
+    # db_i = a_i + dc1 c~1 i1'.
+    i1, g1, o1 = 0.62245933120185456, 0.8482836399575129, 0.37754066879814544
+    c1, h1 = 0.52802206719742827, 0.18267973413558437
+    i, f, g, o = 0.42132895805558654, 0.45445665169260675, -0.36673070561897587, 0.64367251432798335
+    tanh_c = 0.08524151158817479
+    k = o * (1 - tanh_c**2)
+    a_i, a_f, a_c, a_o = k * g * i * (1 - i), k * c1 * f * (1 - f), k * i * (1 - g**2), tanh_c * o * (1 - o)
+    dc1 = k * f + (a_i - a_f + 2 * a_c + a_o / 2) * o1 * (1 - tanh(c1) ** 2)
+    dx, gradients = back(np.ones((1, 1)))
+    np.testing.assert_allclose(gradients["recurrent_kernel"], [[a_i * h1, a_f * h1, a_c * h1, a_o * h1]], **ROUNDING)
+    assert gradients["bias"][1] == pytest.approx(a_f, rel=1e-13)
+    assert gradients["bias"][0] == pytest.approx(a_i + dc1 * g1 * i1 * (1 - i1), rel=1e-13)
+    assert gradients["kernel"][0, 0] == pytest.approx(dc1 * g1 * i1 * (1 - i1) - a_i, rel=1e-13)
+    assert dx[0, 1, 0] == pytest.approx(a_i / 2 + a_f + a_c - a_o / 2, rel=1e-13)
 
 
 def test_losses_and_metrics_of_two_samples():

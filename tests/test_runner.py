@@ -8,7 +8,7 @@ import harness
 import pytest
 
 from bench import derived, implementation, record, runner
-from bench.plan import Options
+from bench.contest import Options
 
 SOUND = ("fake-1ms", "fake-10ms", "fake-100ms")
 FAILING = {

@@ -8,10 +8,13 @@ import pytest
 
 import bench.workload
 from bench.errors import UsageError
-from bench.layers import GRU, Conv1D, Dense, Embedding, GlobalMaxPool1D, MaxPool1D
+from bench.layers import GRU, LSTM, CausalConv1D, Conv1D, Dense, Embedding, GlobalMaxPool1D, LastStep, MaxPool1D
 from bench.workload import Reviews, RMSprop, Series, Workload, load, names
 
-# Output shapes and parameter counts as the book's notebook prints them.
+PUBLISHED = ("conv", "conv_gru", "conv_only")
+
+# Output shapes and parameter counts: of the published ones as the book's notebook prints them, of the comparators by
+# hand. LSTM: 4 gates of 32 units from 32 inputs, 32 states and a bias; GRU: 3 gates, from 14 inputs.
 TABLES = {
     "conv": [
         ("embedding", (500, 128), 1_280_000),
@@ -38,11 +41,33 @@ TABLES = {
         ("dense", (1,), 33),
     ],
 }
-TOTALS = {"conv": 1_315_937, "conv_only": 12_609, "conv_gru": 13_697}
+TABLES |= {
+    "lstm": [
+        ("embedding", (500, 32), 320_000),
+        ("lstm", (32,), 4 * 32 * (32 + 32 + 1)),
+        ("dense", (1,), 33),
+    ],
+    "gru": [("gru", (32,), 3 * 32 * (14 + 32 + 1)), ("dense", (1,), 33)],
+    "conv_dilated": [
+        ("causalconv1d", (240, 30), 2 * 14 * 30 + 30),
+        *[("causalconv1d", (240, 30), 2 * 30 * 30 + 30)] * 7,
+        ("laststep", (30,), 0),
+        ("dense", (1,), 31),
+    ],
+}
+# The book gives the totals of `lstm` and `gru` too.
+TOTALS = {
+    "conv": 1_315_937,
+    "conv_only": 12_609,
+    "conv_gru": 13_697,
+    "lstm": 328_353,
+    "gru": 4_545,
+    "conv_dilated": 13_711,
+}
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_shapes_and_counts_are_the_published_ones(name):
+def test_shapes_and_counts_are_those_of_the_book_and_of_a_count_by_hand(name):
     workload = load(name)
     assert [(row.kind, row.output_shape, row.parameters) for row in workload.summary()] == TABLES[name]
     assert workload.parameters == TOTALS[name]
@@ -84,10 +109,30 @@ def test_training_settings_are_the_published_ones():
     assert [workload.metrics for workload in (conv, conv_only)] == [("loss", "accuracy"), ("loss",)]
 
 
+def test_training_settings_of_the_comparators_are_those_of_what_they_stand_beside():
+    lstm, gru, conv_dilated = load("lstm"), load("gru"), load("conv_dilated")
+    assert (lstm.data, lstm.batch_size, lstm.epochs, lstm.steps_per_epoch) == (load("conv").data, 128, 10, 157)
+    assert (gru.data, gru.batch_size, gru.epochs, gru.steps_per_epoch) == (load("conv_only").data, 128, 40, 500)
+    assert (conv_dilated.data, conv_dilated.batch_size) == (load("conv_gru").data, 128)
+    assert (conv_dilated.epochs, conv_dilated.steps_per_epoch) == (20, 500)
+    assert {workload.optimizer for workload in (lstm, gru, conv_dilated)} == {RMSprop(learning_rate=1e-3)}
+    assert (gru.layers[0].dropout, gru.layers[0].recurrent_dropout, gru.layers[0].gate) == (0.2, 0.2, "sigmoid")
+    assert all(workload.published is None for workload in (lstm, gru, conv_dilated))
+
+
+def test_the_last_time_step_of_the_dilated_convolutions_sees_the_whole_window():
+    conv_dilated = load("conv_dilated")
+    dilations = [layer.dilation for layer in conv_dilated.layers if isinstance(layer, CausalConv1D)]
+    assert dilations == [1, 2, 4, 8, 16, 32, 64, 128]
+    seen = 1 + sum(dilations)  # of width 2
+    assert seen // 2 < conv_dilated.data.time_steps <= seen  # one layer fewer would not do
+
+
 def test_masks_are_those_of_layers_with_dropout():
     assert load("conv_gru").masks(8) == {"gru.input": (3, 8, 32), "gru.recurrent": (3, 8, 32)}
+    assert load("gru").masks(8) == {"gru.input": (3, 8, 14), "gru.recurrent": (3, 8, 32)}
     assert load("conv_gru").without_dropout().masks(8) == {}
-    assert load("conv").masks(8) == {}
+    assert load("conv").masks(8) == load("lstm").masks(8) == {}
 
 
 # What is refused, and what the message must name.
@@ -102,6 +147,10 @@ REFUSED = {
     "GRU.dropout": lambda: GRU("g", units=1, dropout=1.0),
     "GRU.recurrent_dropout": lambda: GRU("g", units=1, recurrent_dropout=math.nan),
     "GRU.gate": lambda: GRU("g", units=1, gate="relu"),
+    "LSTM.units": lambda: LSTM("l", units=0.5),
+    "CausalConv1D.filters": lambda: CausalConv1D("c", filters=-1, width=2, dilation=1),
+    "CausalConv1D.width": lambda: CausalConv1D("c", filters=1, width=0, dilation=1),
+    "CausalConv1D.dilation": lambda: CausalConv1D("c", filters=1, width=2, dilation=0),
     "RMSprop.learning_rate": lambda: RMSprop(learning_rate=math.nan),
     "rho 1": lambda: RMSprop(learning_rate=1, rho=1),
     "epsilon 0": lambda: RMSprop(learning_rate=1, epsilon=0),
@@ -115,6 +164,9 @@ REFUSED = {
     "Reviews.start": lambda: Reviews(start=10_000),
     "Series.target": lambda: Series(lookback=10, step=1, target=14),
     "MaxPool1D got input shape (5,)": lambda: MaxPool1D("p", size=1).output_shape((5,)),
+    "LSTM got input shape (5,)": lambda: LSTM("l", units=1).output_shape((5,)),
+    "CausalConv1D got input shape (5,)": lambda: CausalConv1D("c", 1, 2, 1).output_shape((5,)),
+    "LastStep got input shape (5, 4, 3)": lambda: LastStep("l").output_shape((5, 4, 3)),
     "conv9 of width 4": lambda: Conv1D("conv9", filters=1, width=4).output_shape((3, 1)),
     "pool9 of size 4": lambda: MaxPool1D("pool9", size=4).output_shape((3, 1)),
     "a b": lambda: dataclasses.replace(load("conv"), name="a b"),
@@ -189,14 +241,24 @@ def test_the_digest_changes_with_every_field_that_matters_and_with_no_other(name
             seen[path] = changed.digest()
         else:
             assert changed.digest() == workload.digest(), path
-    # The marks the walk went by are the right ones: nothing is left out but titles, layer names and what was published.
+    # The marks the walk went by are the right ones: nothing is left out but titles, layer names, what was published,
+    # and what says how to look at a result.
     silent = {path for path, (comparable, _) in changes.items() if not comparable}
     layer_names = {f"{name}.layers[{index}].name" for index in range(len(workload.layers))}
-    assert {path for path in silent if not path.startswith(f"{name}.published")} == {f"{name}.title", *layer_names}
+    views = {f"{name}.{view}" for view in ("title", "comparator", "quality.metric", "quality.target", "quality.margin")}
+    assert {path for path in silent if not path.startswith(f"{name}.published")} == views | layer_names
     # And the walk reached the leaves.
     for leaf in ("name", "head", "loss", "batch_size", "epochs", "optimizer.epsilon", "layers reversed"):
         assert f"{name}.{leaf}" in seen
     assert dataclasses.replace(workload, published=None).digest() == workload.digest()
+
+
+def test_digests_of_the_published_workloads_are_those_of_results_that_exist():
+    assert {name: load(name).digest() for name in PUBLISHED} == {
+        "conv": "95595a019678a941",
+        "conv_gru": "247c48a99b0e0125",
+        "conv_only": "59f83caca7ba79d0",
+    }
 
 
 def test_the_digest_changes_with_the_kind_of_a_layer():
@@ -247,13 +309,24 @@ def test_settings_change_what_they_name_and_defaults_change_nothing():
 def test_a_setting_the_workload_does_not_have_is_refused():
     with pytest.raises(UsageError, match="--head logits: workload 'conv_only' is a regression"):
         load("conv_only").with_settings(head="logits")
-    with pytest.raises(UsageError, match="--gate hard_sigmoid: workload 'conv' has no recurrent layer"):
-        load("conv").with_settings(gate="hard_sigmoid")
+    for name in ("conv", "lstm", "conv_dilated"):
+        with pytest.raises(UsageError, match=f"--gate hard_sigmoid: workload '{name}' has no GRU"):
+            load(name).with_settings(gate="hard_sigmoid")
+
+
+def test_a_head_is_one_of_the_workloads_own_and_the_published_sigmoid_of_a_comparator_is_logits():
+    assert [load(name).heads for name in ("conv", "conv_only", "lstm")] == [("logits", "as_published"), (), ("logits",)]
+    assert load("lstm").with_settings(head="logits") == load("lstm")
+    with pytest.raises(UsageError) as caught:
+        load("lstm").with_settings(head="as_published")
+    assert str(caught.value).startswith("--head as_published: workload 'lstm' was published with a sigmoid")
+    assert "\n" not in str(caught.value)
 
 
 def test_files_are_the_registry():
-    assert set(names()) >= {"conv", "conv_gru", "conv_only"}
+    assert set(names()) >= {*PUBLISHED, "lstm", "gru", "conv_dilated"}
     assert list(names()) == sorted(names())
+    assert names(comparators=False) == PUBLISHED
     for name in names():
         assert isinstance(load(name), Workload)
         assert load(name).name == name
@@ -279,3 +352,11 @@ def test_an_unknown_workload_is_refused_with_the_known_ones():
         load("convnet")
     assert "--workload convnet" in str(caught.value)
     assert ", ".join(names()) in str(caught.value)
+
+
+def test_the_comparator_that_has_no_arm_is_refused_with_where_it_stands():
+    with pytest.raises(UsageError) as caught:
+        load("naive")
+    assert str(caught.value).startswith("--workload naive: ")
+    assert "every report of a Jena workload" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,5 +1,6 @@
 """A data set as arrays staged once, and the index stream that picks the same batches from them for every arm."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,10 @@ Indices = NDArray[np.int32]
 Identity = Literal["genuine", "equivalent", "other", "synthetic"]
 Split = Literal["train", "validation", "test"]
 
+SHUFFLES = 5
+"""So many orders of the time steps, the same for every arm and seed, tell how blind a trained model is to order."""
 _WINDOWS_AT_ONCE = 8  # picked, then put into the caller's buffer while they are in the processor's cache
+_SHUFFLE = 3  # third word of the seed: keeps this stream apart from batches, which have none, weights and masks (1, 2)
 
 
 class DataFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +87,9 @@ class Dataset:
         if self.offsets is None:
             # "clip" because "raise", the default, makes NumPy fill a buffer of its own first; every index is in range.
             return np.take(self.inputs, indices, axis=0, out=out, mode="clip"), self.targets[indices]
+        if not self.in_order:
+            rows = indices[:, np.newaxis] + self.offsets
+            return np.take(self.inputs, rows, axis=0, out=out, mode="clip"), self.targets[indices]
         windows, step, stride = self._windows
         period, phase = np.divmod(indices + self.offsets[0], step)
         places = phase * stride + period
@@ -94,6 +101,21 @@ class Dataset:
             block = slice(start, start + _WINDOWS_AT_ONCE)
             into[block] = windows[places[block]]
         return out, self.targets[indices]
+
+    @functools.cached_property
+    def in_order(self) -> bool:
+        """Whether a window's time steps follow one another as time does; so they do unless they were shuffled."""
+        return self.offsets is None or bool(np.all(np.diff(self.offsets) > 0))
+
+    def shuffled(self, number: int) -> "Dataset":
+        """The same series with the time steps of every window in the order that `number` stands for, at least 0.
+
+        ValueError for token data, where the order of words is no matter of offsets.
+        """
+        if self.offsets is None:
+            raise ValueError("token data has no time steps to shuffle; only windows of a series have")
+        order = np.random.RandomState([number, 0, _SHUFFLE]).permutation(len(self.offsets))
+        return dataclasses.replace(self, offsets=self.offsets[order])
 
     @functools.cached_property
     def _windows(self) -> tuple[NDArray[np.void], int, int]:
@@ -123,14 +145,14 @@ class Dataset:
         return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 
 
-def naive_loss(dataset: Dataset) -> float | None:
+def naive_loss(dataset: Dataset, split: Literal["validation", "test"] = "validation") -> float | None:
     """Mean absolute error, in standard deviations, of "in `delay` rows it is as warm as in the window's last row".
 
-    Over the samples of the validation batches, as in the source notebook; None for token data.
+    Over the samples of the split's batches, those of validation as in the source notebook; None for token data.
     """
     if dataset.offsets is None:
         return None
-    ends = np.concatenate(dataset.validation_batches())
+    ends = np.concatenate(dataset.validation_batches() if split == "validation" else dataset.test_batches())
     delay = len(dataset.inputs) - len(dataset.targets)
-    now = dataset.targets[ends + dataset.offsets[-1] - delay]
+    now = dataset.targets[ends + dataset.offsets.max() - delay]
     return float(np.mean(np.abs(now - dataset.targets[ends]), dtype=np.float64))

@@ -14,7 +14,7 @@ from bench import record
 from bench.cell import EXTRAS, OBSERVED_FILE, PHASE_FILE, Observed, Request
 from bench.errors import BenchError
 from bench.measure.ledger import Ledger
-from bench.measure.subject import Subject
+from bench.measure.subject import DivergedError, Subject
 from bench.process import die_with_parent
 
 FAILURE = pytest.StashKey[str]()
@@ -81,6 +81,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         lines = str(error).strip().splitlines() or [""]
         kind = "" if isinstance(error, BenchError) else f"{type(error).__name__}: "
         item.config.stash[FAILURE] = f"{item.name.removeprefix('test_')}: {kind}{lines[0]}"[:500]
+        if isinstance(error, DivergedError):
+            item.config.stash[SUBJECT].diverged = True
     return (yield)
 
 
@@ -107,5 +109,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         ledger=tuple(subject.ledger.spans),
         watch=tuple(subject.watch.windows),
         energy=tuple(subject.energies),
+        tested=subject.tested,
+        starts=tuple(subject.starts),
+        resumed=subject.resumed,
+        diverged=subject.diverged,
+        unused_checkpoint=subject.unused_checkpoint,
     )
     record.write_bytes(Path(out, OBSERVED_FILE), msgspec.json.encode(observed))

@@ -2,20 +2,18 @@
 
 import importlib
 import math
-import os
 import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import pytest
 
 import bench.data
-from bench import weights
-from bench.cell import CURVE_FILE, Request
+from bench import cell, checkpoint, probe, weights
+from bench.cell import Request
 from bench.data.windows import Dataset, Indices
 from bench.derived import taints
 from bench.energy import Meter
@@ -24,7 +22,7 @@ from bench.errors import BenchError
 from bench.implementation import Metrics, Session, Setup, arm, open_session
 from bench.measure.ledger import Ledger
 from bench.measure.watch import Watch
-from bench.record import CurvePoint, Energy
+from bench.record import CurvePoint, Energy, Start, Tested
 from bench.workload import Workload, load
 
 STAGED_BATCHES = 16
@@ -71,6 +69,12 @@ class Subject:
         """Why epoch and validate are left out."""
         self.peaks_bytes: Peaks | None = None
         """None: not noted yet."""
+        self.tested: Tested | None = None
+        self.starts: list[Start] = []
+        self.resumed: tuple[int, ...] = ()
+        self.unused_checkpoint: str | None = None
+        """Why a checkpoint that was there was left alone."""
+        self.diverged = False
         self._session: Session | None = None
 
     @cached_property
@@ -197,13 +201,25 @@ class Subject:
                 raise DivergedError(f"{name} of {self.arm.name} is {metrics[name]} {what}")
 
     def add_point(self, point: CurvePoint) -> None:
-        """Puts one epoch of the learning curve on disk at once, so that a killed cell keeps it."""
-        if self.request.out is None:
-            return
-        with Path(self.request.out, CURVE_FILE).open("ab") as stream:
-            stream.write(msgspec.json.encode(point) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        """Puts one epoch of the learning curve on disk, if there is a place for it."""
+        if self.request.out is not None:
+            cell.add_point(Path(self.request.out), point)
+
+    @cached_property
+    def about(self) -> checkpoint.About:
+        """What a training in this process is of."""
+        installed = (probe.installed(requirement) for requirement in self.arm.distributions)
+        return checkpoint.About(
+            workload=self.request.workload,
+            digest=self.workload.digest(),
+            arm=self.arm.name,
+            device=self.request.device,
+            seed=self.request.seed,
+            threads=self.threads,
+            weights=checkpoint.hash_of(self.initial_weights),
+            data=self.dataset.source,
+            versions=dict(found for found in installed if found is not None),
+        )
 
 
 def peak_memory_bytes() -> int | None:

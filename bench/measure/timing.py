@@ -22,6 +22,7 @@ SPAN_OF = {
     "small_step": "checks",
     "aside": "checks",
     "ceiling": "ceiling",
+    "starts": "checks",
 }
 """Part of the ledger that a phase's rounds belong to; `first_step` divides its one round itself."""
 

@@ -23,11 +23,11 @@ def answer(contest: Contest) -> str:
     elif contest.trained:
         head += _shortest(contest.trained[0], contest.trained[0].epoch_s, "epoch time", 1, "s")
     else:
-        return head + "nothing was measured."
+        return head + ("no training was timed." if contest.cells and not contest.stepped else "nothing was measured.")
     found = verdicts.comparisons(contest, "train_step" if contest.ranked else contest.epoch_phase)
     lines = [f"{_sentence(each)}." for each in _of_fastest(found)]
     lines += [*_sure(contest, found), *(_epochs(contest) if contest.ranked else [])]
-    lines += [*_unmeasured(contest), *learning(contest)]
+    lines += [*_unmeasured(contest), *learning(contest), *contest.judged]
     return "\n".join([head, "", *(f"- {line}" for line in lines)]).rstrip()
 
 
@@ -104,4 +104,5 @@ def learning(contest: Contest) -> list[str]:
     words = (low if low == high else f"{low} to {high}") + (f" over {len(last)} arms" if len(last) > 1 else "")
     naive = contest.spec.naive_loss
     beside = f"; naive {naive:.4f}" if naive is not None else ""
-    return [f"Validation loss after epoch {contest.epochs}: {words}{beside}. Too few trainings for a verdict on it."]
+    verdict = "" if contest.judged else " Too few trainings for a verdict on it."
+    return [f"Validation loss after epoch {contest.epochs}: {words}{beside}.{verdict}"]

@@ -78,6 +78,14 @@ class Contest:
     """Status ok only, warm-up rounds included, with a column `contestant`."""
     points: pd.DataFrame
     """Learning curves of cells with status ok, with a column `contestant`."""
+    judged: tuple[str, ...] = ()
+    """What is judged of its whole trainings, sentences of Markdown; empty where none are."""
+
+    @property
+    def stepped(self) -> bool:
+        """Whether step times were to be measured."""
+        mine = [cell for cell in self.run.plan if (cell.workload, cell.device) == (self.workload, self.device)]
+        return not mine or any("train_step" in cell.phases for cell in mine)
 
     @cached_property
     def ranked(self) -> list[ArmSummary]:

@@ -141,7 +141,7 @@ def _unusable(value: Any, run: record.Run) -> str | None:
             and phase.samples_per_round >= 1
             and min(phase.rounds_s, default=SHORTEST_S) >= SHORTEST_S
             and max(phase.rounds_s, default=SHORTEST_S) <= LONGEST_S
-            and len(phase.starts_s) in (0, len(phase.rounds_s))
+            and len(phase.starts_s) in (0, len(phase.rounds_s) - phase.earlier_rounds)
             and all(map(math.isfinite, phase.starts_s))
             for phase in derived.phases(value).values()
         )

@@ -38,7 +38,7 @@ WHERE = {
 }
 MEASUREMENTS = {
     **WHERE,
-    "phase": Column("str", "first_step, train_step, epoch, validate, converge, small_step, aside or ceiling"),
+    "phase": Column("str", "first_step, train_step, epoch, validate, converge, starts, small_step, aside or ceiling"),
     "round": Column(
         "Int64",
         "number of the timed region in its phase, from 1; those measured again come last; from 1 in an earlier try too",
@@ -54,7 +54,10 @@ MEASUREMENTS = {
         "1 for a round that enters the figures if the cell is ok: after the warm-up, and not tainted unless most of "
         "the phase's rounds are; 0 for an earlier try",
     ),
-    "start_s": Column("float64", "s from the start of the cell's process to that of the round; empty: not recorded"),
+    "start_s": Column(
+        "float64",
+        "s from the start of the cell's process to that of the round; empty: not recorded, or of an earlier process",
+    ),
     "seconds": Column("float64", "s, of the whole round"),
     "steps": Column("Int64", "steps in the round; empty for an earlier try of a cell without that phase"),
     "samples": Column("Int64", "samples in the round; empty for an earlier try of a cell without that phase"),
@@ -162,7 +165,7 @@ def _rounds(phase: derived.Phase) -> dict[str, Sequence[Any]]:
         "warmup": [1] * warmup + [0] * (count - warmup),
         "tainted": phase.tainted,
         "counted": phase.counted,
-        "start_s": phase.starts_s,
+        "start_s": phase.starts_s and (math.nan,) * phase.earlier_rounds + phase.starts_s,
         "seconds": phase.rounds_s,
     }
 

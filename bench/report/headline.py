@@ -18,6 +18,8 @@ NBSP = "\N{NO-BREAK SPACE}"
 def headline(contest: Contest) -> str:
     """A sentence or two of Markdown: the verdicts between the fastest arms, how far the slowest is behind."""
     arms = [arm.arm for arm in contest.ranked or contest.trained]
+    if not arms and contest.cells and not contest.stepped:
+        return "No training was timed."
     beside = verdicts.beside_fastest(contest, "train_step" if contest.ranked else contest.epoch_phase)
     ranks = [_rank(arm, beside.get(arm)) for arm in arms]
     return " ".join(_unbroken(sentence) for sentence in sentences(ranks))

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pandas as pd
 
 from bench import record
-from bench.report import frames
+from bench.report import frames, training_frames
 from bench.report.folder import SetAside, load, uncollected
 
 
@@ -23,6 +23,9 @@ class LoadedRun:
     columns: ClassVar[Mapping[str, Mapping[str, frames.Column]]] = {
         "measurements": frames.MEASUREMENTS,
         "curves": frames.CURVES,
+        "trainings": training_frames.TRAININGS,
+        "tested": training_frames.TESTED,
+        "starts": training_frames.STARTS,
     }
     """Frame → column → dtype and what it holds, with its unit."""
     run: record.Run
@@ -41,6 +44,12 @@ class LoadedRun:
     """A row per cell, phase and round, as in measurements.csv, but for apostrophes before what looks like a formula."""
     curves: pd.DataFrame
     """A row per cell, epoch, split and metric, as in curves.csv."""
+    trainings: pd.DataFrame
+    """A row per whole training that was begun: how it ended, its best epoch. Empty for a run without any."""
+    tested: pd.DataFrame
+    """A row per training and metric of its best weights: on the test set, on shuffled validation windows."""
+    starts: pd.DataFrame
+    """A row per initialiser and seed whose outputs before the first step were looked at."""
 
 
 @uncollected()
@@ -56,4 +65,7 @@ def load_run(path: str | os.PathLike[str]) -> LoadedRun:
         missing=folder.missing(),
         measurements=frames.measurements(folder),
         curves=frames.curves(folder),
+        trainings=training_frames.frame_of_trainings(folder),
+        tested=training_frames.frame_of_tests(folder),
+        starts=training_frames.frame_of_starts(folder),
     )

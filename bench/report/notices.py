@@ -20,7 +20,7 @@ def notices(folder: Folder, contests: Iterable[Contest]) -> list[str]:
     """Markdown lines, the gravest first; none for a whole run on genuine data."""
     contests = list(contests)
     found = [*_data(folder), *_cells(folder), *_holes(folder), *_course(folder), *contamination.notices(folder)]
-    found += [*_unsettled(contests), *_unexplained(folder), *_uncontrolled(folder)]
+    found += [*_unsettled(contests), *_unexplained(folder), *_uncontrolled(folder), *_unjudged(folder)]
     single = [contest for contest in contests if {arm.step_s.blocks for arm in contest.ranked if arm.step_s} == {1}]
     if single:
         found.append(
@@ -146,12 +146,26 @@ def _unsettled(contests: Iterable[Contest]) -> list[str]:
 
 def _uncontrolled(folder: Folder) -> list[str]:
     run = folder.run
-    timed = any(cell.workload != record.CEILING and set(cell.phases) - {"converge"} for cell in run.plan)
+    untimed = {derived.CONVERGE, record.STARTS}
+    timed = any(cell.workload != record.CEILING and set(cell.phases) - untimed for cell in run.plan)
     if run.control is not None or not timed:
         return []
     return [
         "**No A/A control**: no arm was entered twice, so that nothing is known of this machine's noise beyond the "
         "intervals themselves."
+    ]
+
+
+def _unjudged(folder: Folder) -> list[str]:
+    """Of whole trainings whose records do not say what they are judged by."""
+    run = folder.run
+    trained = dict.fromkeys(cell.workload for cell in run.plan if derived.CONVERGE in cell.phases)
+    names = [name for name in trained if name in run.workloads and run.workloads[name].quality is None]
+    if not names:
+        return []
+    return [
+        f"**Trainings not judged** ({_names(names)}): these records, of result schema {run.schema}, declare no target "
+        "and no margin, as those from schema 3 on do; a new run is judged."
     ]
 
 

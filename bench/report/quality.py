@@ -35,7 +35,7 @@ def quality(contest: Contest, looks: Mapping[str, Look]) -> Figure | None:
     """One panel per metric; a marker is an epoch, those of an arm joined in their order."""
     frame = quality_data(contest)
     metrics = [metric for metric in contest.spec.metrics if metric in frame]
-    if frame.empty or not metrics:
+    if frame.empty or not metrics or contest.judged:  # of those judged, the frontier shows more
         return None
     top, panel, bottom = 0.7, 2.5, 0.85
     height = top + panel + bottom

@@ -26,9 +26,7 @@ def section(contest: Contest, drawings: Mapping[str, Drawing], parities: Sequenc
     return [
         f"## {title(contest)}",
         *figure("throughput"),
-        "### Step time",
-        *_steps(contest),
-        *_verdicts(contest, "train_step"),
+        *(["### Step time", *_steps(contest), *_verdicts(contest, "train_step")] if contest.stepped else []),
         "### Epoch, first step, validation",
         *figure("epoch_time"),
         *_passes(contest),
@@ -144,7 +142,7 @@ def _passes(contest: Contest) -> list[str]:
         "high-level training loop and its data cost (below 1, it is faster than single steps). First step: "
         "build, stage, compile, one step; cold is block 1 with empty compile caches, warm the median of later blocks."
     )
-    blocks = [table(header, rows), note]
+    blocks = [table(header, rows), note, *(["A block is one seed: its whole trainings."] if contest.judged else [])]
     if contest.cut_epoch_steps:
         blocks.append(f"**Epochs were cut** to {contest.cut_epoch_steps} of {contest.spec.steps_per_epoch} steps.")
     return blocks

@@ -7,6 +7,7 @@ from typing import Literal
 
 from bench import derived, wording
 from bench.effects import Effect
+from bench.judgement.intervals import FEWEST
 from bench.report import verdicts
 from bench.report.contest import Contest
 from bench.report.folder import Folder
@@ -84,6 +85,8 @@ def _noise(folder: Folder, contests: Sequence[Contest]) -> list[Word]:
         for contest in contests
         if (control := verdicts.control(contest, "train_step" if contest.ranked else contest.epoch_phase))
     ]
+    if not found and (seeds := _seeds(folder)):
+        return [seeds]
     if not found:
         return [Word("A/A control not measured" if folder.run.control else "no A/A control", "bad")]
     contest, worst = max(found, key=lambda pair: (_kind(pair[1]) == "bad", *_width(pair[1].effect)))
@@ -92,6 +95,25 @@ def _noise(folder: Folder, contests: Sequence[Contest]) -> list[Word]:
     low, middle, high = (wording.figure(value, effect) for value in (effect.low, effect.ratio, effect.high))
     sure = f"{low} to {high}" if math.isfinite(effect.high) else "no interval"
     return [Word(f"noise, an arm against itself: {middle} ({sure}){where}", _kind(worst))]
+
+
+def _seeds(folder: Folder) -> Word | None:
+    """Of a run that only trains whole schedules: from how many seeds, which is what its intervals are made from."""
+    planned = {phase for cell in folder.run.plan for phase in cell.phases}
+    if not planned or "train_step" in planned:
+        return None
+    if derived.CONVERGE not in planned:
+        return Word("no training planned", "plain")
+    seeds: dict[str, set[int]] = {}
+    for cell in folder.cells:
+        if cell.status == "ok" and derived.CONVERGE in derived.phases(cell):
+            seeds.setdefault(cell.workload, set()).add(cell.seed)
+    counts = sorted(len(of) for of in seeds.values())
+    if not counts:
+        return Word("nothing trained to the end", "bad")
+    most = f" to {counts[-1]}" if counts[-1] > counts[0] else ""
+    plural = "" if counts[-1] == 1 else "s"
+    return Word(f"{counts[0]}{most} seed{plural} a workload", "good" if counts[0] >= FEWEST else "bad")
 
 
 def _kind(control: Comparison) -> Kind:

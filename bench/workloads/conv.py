@@ -1,7 +1,7 @@
 """Sentiment of IMDB reviews by two convolutions over word embeddings."""
 
 from bench.layers import Conv1D, Dense, Embedding, GlobalMaxPool1D, MaxPool1D
-from bench.workload import Published, Reviews, RMSprop, Workload
+from bench.workload import Published, Quality, Reviews, RMSprop, Workload
 
 WORKLOAD = Workload(
     name="conv",
@@ -21,6 +21,7 @@ WORKLOAD = Workload(
     batch_size=128,
     epochs=10,
     steps_per_epoch=157,
+    quality=Quality("accuracy", target=0.82, margin=0.01),
     published=Published(
         curve="conv.csv",
         source="Deep Learning with Python (2017), chapter 6.4 notebook, Keras 2.0.8 on TensorFlow, GPU not stated",

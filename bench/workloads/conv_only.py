@@ -1,7 +1,7 @@
 """Jena's temperature 24 hours ahead from 240 hourly points, by convolutions alone."""
 
 from bench.layers import Conv1D, Dense, GlobalMaxPool1D, MaxPool1D
-from bench.workload import Published, RMSprop, Series, Workload
+from bench.workload import Published, Quality, RMSprop, Series, Workload
 
 WORKLOAD = Workload(
     name="conv_only",
@@ -22,6 +22,7 @@ WORKLOAD = Workload(
     batch_size=128,
     epochs=20,
     steps_per_epoch=500,
+    quality=Quality("loss", target="naive", margin=0.01),
     published=Published(
         curve="conv_only.csv",
         source="Deep Learning with Python (2017), chapter 6.4 notebook, Keras 2.0.8 on TensorFlow, GPU not stated",

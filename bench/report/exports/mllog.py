@@ -10,8 +10,8 @@ throughput as `tracked_stats`.
 The namespace is the cell's id, `file` its record. `time_ms` is milliseconds since 1970: the cell's start, which the
 record holds to the second, plus what it holds of an event since then, to the microsecond or better; only the epochs of
 a `converge` cell are followed by a validation without a start of its own, which began when the epoch had ended. What
-has no time in the record (schema 1 has none) is not logged. A cell without events is a comment line with the reason.
-A matrix product trains nothing and is not there.
+has no time in the record (schema 1 has none, nor have epochs that a killed process had trained) is not logged. A cell
+without events is a comment line with the reason. A matrix product trains nothing and is not there.
 """
 
 import json
@@ -110,7 +110,8 @@ def _events(folder: Folder, cell: record.Cell) -> Iterator[Event]:
 def _measured(timed: Sequence[Phase]) -> Iterator[Event]:
     for phase in timed:
         if phase.name in EPOCHS:
-            for number, (start_s, seconds) in enumerate(zip(phase.starts_s, phase.rounds_s, strict=True), 1):
+            first, rounds_s = 1 + phase.earlier_rounds, phase.rounds_s[phase.earlier_rounds :]
+            for number, (start_s, seconds) in enumerate(zip(phase.starts_s, rounds_s, strict=True), first):
                 size = {"epoch_num": number, "steps": phase.steps_per_round, "samples": phase.samples_per_round}
                 yield start_s, START, "epoch_start", None, size
                 yield start_s + seconds, END, "epoch_stop", None, size
@@ -129,8 +130,9 @@ def _validations(cell: record.Cell, phases: Mapping[str, Phase]) -> Iterator[Eve
     converge, validate = phases.get("converge"), phases.get(VALIDATION)
     for point in cell.curve:
         place = point.epoch - 1
-        if converge and place < len(converge.starts_s):
-            start_s, seconds = converge.starts_s[place] + converge.rounds_s[place], point.validate_s
+        own = place - (converge.earlier_rounds if converge else 0)
+        if converge and 0 <= own < len(converge.starts_s):
+            start_s, seconds = converge.starts_s[own] + converge.rounds_s[place], point.validate_s
         elif validate and place < len(validate.starts_s):
             start_s, seconds = validate.starts_s[place], validate.rounds_s[place]
         else:

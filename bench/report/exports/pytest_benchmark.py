@@ -51,8 +51,9 @@ def _entries(cell: record.Cell) -> Iterator[dict[str, Any]]:
             "warmup_rounds": phase.warmup_rounds,
             "tainted_rounds": sum(phase.tainted),
         }
-        # of the rounds that count, as the data are
-        starts_s = [start_s for start_s, counts in zip(phase.starts_s, phase.counted, strict=False) if counts]
+        # of the rounds that count, as the data are, but for those of an earlier process
+        counted = phase.counted[phase.earlier_rounds :]
+        starts_s = [start_s for start_s, counts in zip(phase.starts_s, counted, strict=False) if counts]
         name = visible(cell.id)  # printed to a terminal as it stands
         yield {
             "group": visible("/".join(dict.fromkeys((cell.workload, cell.device, phase.name)))),

@@ -6,7 +6,7 @@ from a name, a path or an environment variable passes through Markdown's escapin
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
@@ -16,6 +16,7 @@ from bench.report import style
 from bench.report.contest import Contest
 from bench.report.figures import Drawing
 from bench.report.folder import Folder
+from bench.report.judgement_glance import Glance
 from bench.report.markdown import visible
 from bench.report.page.cards import card
 from bench.report.page.render import render
@@ -29,21 +30,26 @@ def html(
     facts: str,
     legend: Sequence[str],
     details: Sequence[str],
-    drawings: Sequence[Mapping[str, Drawing]],
+    drawings: Iterable[Drawing],
+    glance: Glance | None = None,
 ) -> bytes:
-    """report.html: a card for every contest with its verdict, then `details`, which are blocks of Markdown."""
+    """report.html: what was judged, a card for every contest with its verdict, then `details`, blocks of Markdown."""
     looks = style.looks(folder.run.arms)
     cards = [
         card(contest, folder.parities, looks, title(contest), lambda markdown: _safe([markdown]))
         for contest in contests
     ]
-    figures = {drawing.path: drawing for drawn in drawings for drawing in drawn.values()}
-    return _page(f"Run {visible(folder.run.id)}", [facts], details, figures, trust(folder, contests), cards, legend)
+    figures = {drawing.path: drawing for drawing in drawings}
+    heading, words = f"Run {visible(folder.run.id)}", trust(folder, contests)
+    return _page(heading, [facts], details, figures, words, cards, legend, glance)
 
 
-def document(title: str, blocks: Sequence[str], drawings: Mapping[str, Drawing]) -> bytes:
-    """Any other page: its title as plain text, its blocks of Markdown, its figures by their path in them."""
-    return _page(title, [], blocks, drawings, (), (), ())
+def document(title: str, blocks: Sequence[str], drawings: Mapping[str, Drawing], facts: Sequence[str] = ()) -> bytes:
+    """Any other page: its title as plain text, its blocks of Markdown, its figures by their path in them.
+
+    `facts` are blocks of Markdown under the title.
+    """
+    return _page(title, facts, blocks, drawings, (), (), ())
 
 
 def _page(
@@ -54,6 +60,7 @@ def _page(
     words: Sequence[Word],
     cards: Sequence[object],
     legend: Sequence[str],
+    glance: Glance | None = None,
 ) -> bytes:
     body = render(blocks, drawings)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -64,6 +71,8 @@ def _page(
         trust=words,
         headings=body.headings,
         anchors={found.source: found.anchor for found in body.headings},
+        claims=[(each, _safe([each.text])) for each in glance.claims] if glance else [],
+        lines=[_safe([line]) for line in glance.lines] if glance else [],
         cards=cards,
         legend=_safe(legend),
         body=Markup(body.html),  # noqa: S704 (the renderer lets no HTML of its source through)

@@ -56,6 +56,8 @@ class Card:
     """Whether its arms learn the same."""
     learning: tuple[str, ...]
     """Where their losses ended: one line, or none."""
+    judged: tuple[str, ...]
+    """HTML: what is judged of its whole trainings, sentence by sentence."""
     answer: str
     """HTML: everything that is said of it in words."""
 
@@ -85,6 +87,7 @@ def card(
         epoch=to_html(epoch(contest)),
         alike=alike(contest, parities),
         learning=tuple(learning(contest)),
+        judged=tuple(map(to_html, contest.judged)),
         answer=to_html(answer(contest)),
     )
 

@@ -90,7 +90,7 @@ class _Renderer(RendererHTML):
 
     def td_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Any) -> str:
         tag = 'th scope="row"' if _names_row(tokens, idx) else "td"
-        return f"<{tag}{_class(tokens[idx])}>"
+        return f"<{tag}{_told(tokens[idx + 1]) or _class(tokens[idx])}>"
 
     def td_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Any) -> str:
         return "</th>\n" if _names_row(tokens, idx - 2) else "</td>\n"
@@ -103,6 +103,14 @@ def _names_row(tokens: Sequence[Token], idx: int) -> bool:
 
 def _class(token: Token) -> str:
     return ' class="figure"' if token.attrs.get("style") == FIGURES else ""
+
+
+def _told(token: Token) -> str:
+    """The class of a cell that is a verdict and nothing else: strong, in capitals."""
+    kinds = [child.type for child in token.children or () if child.type != "text" or child.content]
+    if kinds != ["strong_open", "text", "strong_close"] or not _words(token).isupper():
+        return ""
+    return f' class="told {re.sub("[^a-z]+", "-", _words(token).lower())}"'
 
 
 def _words(token: Token) -> str:

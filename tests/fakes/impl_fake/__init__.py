@@ -31,6 +31,7 @@ ARMS = (
     _arm("fake-one-shape"),
     _arm("fake-device"),
     _arm("fake-forgets"),
+    _arm("fake-learns", initialisers="Fake"),
     _arm("fake-slow-start", session="impl_fake.slow:open_session", framework="fakeslow"),
     _arm("fake-absent", distributions=("no-such-distribution|nor-this-one",)),
     _arm("fake-gpu-only", devices=("gpu",)),

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Arrays, Metrics, Setup
+from bench.implementation import Arrays, Metrics, Setup, State
 
 MILLISECOND_NS = 1_000_000
 PLANTED_NS = {"import": 300 * MILLISECOND_NS, "build": 400 * MILLISECOND_NS, "stage": 250 * MILLISECOND_NS,
@@ -28,6 +28,10 @@ FAILING_STEP = 3
 DEVICES = ("fake-device", "fake-forgets")
 """Arms whose steps run elsewhere; `fake-forgets` does not wait for them."""
 HOARD_BYTES = 64_000_000
+SPREAD = 0.1
+"""Of the outputs of `fake-learns` over the samples of a batch, before any step."""
+WAITING_EPOCH = 3
+"""In the middle of which `fake-learns` waits to be killed, where a test wants it."""
 
 
 def open_session(setup: Setup) -> "FakeSession":
@@ -53,6 +57,9 @@ class FakeSession:
         self.batches: list[Indices] = []
         self.staged: list[int] = []
         self.weights: dict[str, NDArray[np.floating]] = {}
+        self.memory = 0.0
+        """As an optimiser has one: part of the state, no weight."""
+        self.epochs = 0
         cache = os.environ.get("FAKE_CACHE")
         self.cold = not cache or not Path(cache, "compiled").exists()
         if cache:
@@ -140,25 +147,59 @@ class FakeSession:
                 self.weights = {name: np.full_like(value, np.nan) for name, value in self.weights.items()}
 
     def epoch(self, batches: Sequence[Indices]) -> Metrics:
+        if self.name == "fake-learns":
+            return self._learn(batches)
         for _ in batches:
             spin(EPOCH_STEP_NS)
         return {name: float("nan") if self.name == "fake-nan-loss" else 0.5 for name in self.setup.workload.metrics}
 
+    def _learn(self, batches: Sequence[Indices]) -> Metrics:
+        """Moves its last weight by what batches and memory say."""
+        self.epochs += 1
+        *_, last = self.weights
+        for number, batch in enumerate(batches):
+            waiting = Path(tempfile.gettempdir(), "fake-learns.fifo")
+            if (self.epochs, number) == (WAITING_EPOCH, len(batches) // 2) and waiting.exists():
+                waiting.write_text(str(os.getpid()))  # waits for a test that reads
+                signal.pause()
+            self.memory = 0.9 * self.memory + float(np.sin(batch.sum()))
+            self.weights[last] = self.weights[last] + np.float32(0.01 * self.memory)
+        return dict.fromkeys(self.setup.workload.metrics, abs(self.memory))
+
     def evaluate(self, batches: Sequence[Indices]) -> Metrics:
+        if self.name == "fake-learns":
+            *_, last = self.weights
+            return dict.fromkeys(self.setup.workload.metrics, float(np.abs(self.weights[last]).mean()))
         for _ in batches:
             spin(EPOCH_STEP_NS)
         return dict.fromkeys(self.setup.workload.metrics, 0.25)
 
     def predict(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
+        if self.name == "fake-learns":  # dead, live and partly live starts, as the seed has it
+            level = 2 * self.weights["dense.kernel"].sum()
+            return (level + np.linspace(0, SPREAD, len(inputs), endpoint=False)).astype(np.float32)
         return np.zeros(len(inputs), np.float32)
+
+    def own_weights(self, seed: int) -> Arrays:
+        random = np.random.RandomState([seed, 99])
+        return {name: random.standard_normal(shape) for name, shape in self.setup.workload.weights().items()}
 
     def get_weights(self) -> Arrays:
         self.queue.join()
         return {name: value.copy() for name, value in self.weights.items()}
 
     def reset(self, weights: Arrays) -> None:
-        self.steps = 0
+        self.steps = self.epochs = 0
+        self.memory = 0.0
         self.weights = {name: value.copy() for name, value in weights.items()}
+
+    def get_state(self) -> State:
+        own = {"memory": np.float64(self.memory), "epochs": np.int64(self.epochs)}
+        return {name: value.copy() for name, value in self.weights.items()} | own
+
+    def set_state(self, state: State) -> None:
+        self.weights = {name: value.copy() for name, value in state.items() if name not in ("memory", "epochs")}
+        self.memory, self.epochs = float(state["memory"]), int(state["epochs"])
 
     def synchronise(self) -> None:
         if self.waits:

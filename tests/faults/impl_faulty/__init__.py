@@ -11,6 +11,8 @@ FAULTS = (
     "masked-carry",
     "broadcast-loss",
     "broadcast-metric",
+    "second-bias",
+    "centred-convolution",
 )
 
 ARMS = tuple(

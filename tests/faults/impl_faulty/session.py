@@ -2,9 +2,12 @@
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch import nn
 
 from bench.implementation import Setup
-from impl_torch.model import GRU, _masked
+from impl_torch.model import CausalConv1D
+from impl_torch.optimizer import RMSprop
+from impl_torch.recurrent import GRU, LSTM, masked
 from impl_torch.session import TorchSession
 
 
@@ -21,7 +24,7 @@ def _swapped_gates(session: TorchSession) -> None:
     def load_swapped(weights):
         load(weights)
         with torch.no_grad():
-            for layer in _recurrent(session):
+            for layer in _layers(session, GRU):
                 for kernel in (layer.kernel, layer.recurrent_kernel, layer.bias):
                     kernel.copy_(kernel[[1, 0, 2]].clone())
 
@@ -45,7 +48,7 @@ def _epsilon_outside(session: TorchSession) -> None:
 
 def _shared_mask(session: TorchSession) -> None:
     """One mask for all gates, as Keras' other GRU implementation has it."""
-    for layer in _recurrent(session):
+    for layer in _layers(session, GRU):
         whole = GRU.forward
 
         def forward(x, input_mask, recurrent_mask, layer=layer, whole=whole):
@@ -65,7 +68,7 @@ def _one_draw_for_all_gates(session: TorchSession) -> None:
 
 def _mask_drawn_each_time_step(session: TorchSession) -> None:
     """Given masks are used as they should be; its own vary over time, as ordinary dropout on the input does."""
-    for layer in _recurrent(session):
+    for layer in _layers(session, GRU):
         whole = GRU.forward
 
         def forward(x, input_mask, recurrent_mask, layer=layer, whole=whole):
@@ -79,7 +82,7 @@ def _mask_drawn_each_time_step(session: TorchSession) -> None:
 
 def _masked_carry(session: TorchSession) -> None:
     """The state is masked where it is carried on, not only where it enters the products (Keras 3.5's fault)."""
-    for layer in _recurrent(session):
+    for layer in _layers(session, GRU):
 
         def forward(x, input_mask, recurrent_mask, layer=layer):
             x = x.permute(2, 0, 1).expand(3, -1, -1, -1)
@@ -88,7 +91,7 @@ def _masked_carry(session: TorchSession) -> None:
             x = torch.matmul(x, layer.kernel.unsqueeze(1)) + layer.bias.unsqueeze(1)  # (3, T, B, U)
             h = x.new_zeros(x.shape[2], layer.layer.units)
             for x_z, x_r, x_h in x.unbind(1):
-                h = _masked(h, None if recurrent_mask is None else recurrent_mask[0])
+                h = masked(h, None if recurrent_mask is None else recurrent_mask[0])
                 z = torch.sigmoid(x_z + h @ layer.recurrent_kernel[0])
                 r = torch.sigmoid(x_r + h @ layer.recurrent_kernel[1])
                 c = torch.tanh(x_h + (r * h) @ layer.recurrent_kernel[2])
@@ -124,8 +127,29 @@ def _broadcast_metric(session: TorchSession) -> None:
     session._count = count
 
 
-def _recurrent(session: TorchSession) -> list[GRU]:
-    return [layer for layer in session.model.layers.values() if isinstance(layer, GRU)]
+def _second_bias(session: TorchSession) -> None:
+    """PyTorch's own LSTM as it comes: it trains both of its biases, and their sum moves twice as far."""
+    for layer in _layers(session, LSTM):
+        zeros = layer.bias_hh_l0
+        del layer.bias_hh_l0
+        layer.bias_hh_l0 = nn.Parameter(zeros)
+    session.optimizer = RMSprop(session.model.parameters(), session.workload.optimizer)
+    session.update = session.optimizer.step
+
+
+def _centred_convolution(session: TorchSession) -> None:
+    """As many zeros after the series as before it: the outputs see later time steps."""
+    for layer in _layers(session, CausalConv1D):
+
+        def forward(x, layer=layer):
+            half = layer.before // 2
+            return F.relu(nn.Conv1d.forward(layer, F.pad(x, (half, layer.before - half))))
+
+        layer.forward = forward
+
+
+def _layers(session: TorchSession, kind: type) -> list[nn.Module]:
+    return [layer for layer in session.model.layers.values() if isinstance(layer, kind)]
 
 
 PLANT = {
@@ -137,4 +161,6 @@ PLANT = {
     "masked-carry": _masked_carry,
     "broadcast-loss": _broadcast_loss,
     "broadcast-metric": _broadcast_metric,
+    "second-bias": _second_bias,
+    "centred-convolution": _centred_convolution,
 }

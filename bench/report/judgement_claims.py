@@ -1,0 +1,81 @@
+"""The part of the report on the book's claims: a table, and a paragraph for each."""
+
+from collections.abc import Sequence
+
+from bench.judgement.claims import Judgement
+from bench.judgement.evidence import Part
+from bench.report.judgement_read import Judged
+from bench.report.judgement_words import count, estimate, figure, numbers
+from bench.report.markdown import short, table, text
+
+
+def blocks(judged: Judged) -> list[str]:
+    """Markdown blocks."""
+    rows = [
+        [
+            name(found),
+            f"**{found.verdict}**",
+            found.claim.text,
+            _effect(found.parts),
+            _seeds(found.parts),
+            numbers(map(short, found.identity)),
+        ]
+        for found in judged.claims
+    ]
+    header = ["claim", "verdict", "the text says", "effect and 95 % interval", "seeds", "data"]
+    note = (
+        "What decides each claim was declared before anything was trained and stands with it below. The unit is the "
+        "seed: arms that trained from one seed are averaged first. Fewer than three seeds have no interval and decide "
+        "nothing about quality; epoch times are decided without one only where a machine slower by half would not "
+        "change the answer. A training that diverged, failed or is dead stays in: the verdict must be the same "
+        "wherever it would have ended. A classifier is judged with the head `logits`."
+    )
+    return ["## Claims", table(header, rows, left=len(header)), note, *(_paragraph(found) for found in judged.claims)]
+
+
+def name(found: Judgement) -> str:
+    """`2 on cpu`."""
+    return f"{found.claim.number}" + (f" on {short(found.device)}" if found.device else "")
+
+
+def _effect(parts: Sequence[Part]) -> str:
+    """What was measured and how much it is; arms of one effect as their range."""
+    told = []
+    for what in dict.fromkeys(part.what for part in parts):
+        known = [part for part in parts if part.what == what and part.estimate is not None]
+        if len(known) == 1:
+            told.append(f"{text(what)}: {estimate(known[0].estimate, known[0].kind)}{_unit(known[0])}")
+        elif known:
+            ordered = sorted(known, key=lambda part: part.estimate.value if part.estimate else 0.0)
+            ends = [figure(part.estimate, part.kind) for part in (ordered[0], ordered[-1])]
+            told.append(f"{text(what)}: {ends[0]} to {ends[1]}{_unit(known[0])}, by arm")
+    return "; ".join(told) or "-"
+
+
+def _unit(part: Part) -> str:
+    return " times" if part.kind == "ratio" else ""
+
+
+def _seeds(parts: Sequence[Part]) -> str:
+    return "; ".join(dict.fromkeys(" and ".join(map(str, part.seeds)) for part in parts if part.seeds)) or "-"
+
+
+def _paragraph(found: Judgement) -> str:
+    """What decides the claim, and what was found of each effect it rests on."""
+    lines = [f"**Claim {name(found)}: {text(found.line)}.** {found.claim.text} *What decides:* {found.claim.decides}"]
+    lines += [f"- {_part(part)}" for part in found.parts]
+    lines += [f"- {text(note)}." for note in found.notes]
+    return "\n".join([lines[0], "", *lines[1:]])
+
+
+def _part(part: Part) -> str:
+    said = f"{text(part.what)}: "
+    if part.estimate is None:
+        said += part.verdict
+    else:
+        sides = " and ".join(map(str, part.seeds))
+        seeds = "1 seed" if part.seeds == (1,) else f"{sides} seeds"
+        arms = count(len(part.arms), "arm")
+        said += f"{estimate(part.estimate, part.kind)}{_unit(part)}, {seeds}, "
+        said += f"{arms} ({numbers(map(short, part.arms))}): {part.verdict}"
+    return said + (f"; {text(part.note)}." if part.note else ".")
