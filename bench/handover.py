@@ -12,7 +12,7 @@ from bench import image, record
 from bench.errors import UsageError
 from bench.record import Cell, Parity, Run
 
-PAGES = ("report.html", "report.md")
+PAGES = ("report.html", "report.md", "broken-head.html")
 """What a reader opens first."""
 ROOT = Path("/")
 MOUNT = '-v "$PWD/results:/results" --user "$(id -u):$(id -g)"'

@@ -40,10 +40,11 @@ def ceilings(entered: Contest, estimator: Estimator) -> list[PlannedCell]:
 def studies(entered: Contest, estimator: Estimator) -> list[PlannedCell]:
     """One cell for each workload with the published head: from how many seeds it is dead before the first step.
 
-    The arm is of no matter to that, but it has to have initial weights of its own as the control.
+    The arm is of no matter to that; one that has initial weights of its own gives the control too.
     """
     device = entered.options.device
-    arm = next((name for name, arm in entered.arms.items() if arm.initialisers and name not in entered.holes), None)
+    able = [arm for name, arm in entered.arms.items() if name not in entered.holes]
+    arm = next((arm.name for arm in sorted(able, key=lambda arm: not arm.initialisers)), None)
     return [
         with_estimate(PlannedCell(entered.cell_id(name, arm, STARTS), name, arm, device, 0, (STARTS,), 0.0), estimator)
         for name, spec in entered.workloads.items()

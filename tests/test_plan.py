@@ -151,6 +151,13 @@ def test_book_has_every_head_and_the_comparators_unless_workloads_are_named():
     assert set(entered(workloads=("conv",), profile="book").workloads) == {"conv"}
 
 
+def test_the_study_of_dead_starts_is_done_by_an_arm_with_initialisers_of_its_own_where_there_is_one():
+    for arms, chosen in ((ARMS, "fake-1ms"), ((*ARMS, "fake-learns"), "fake-learns")):
+        ready = entered(workloads=("conv", "conv.head-as_published"), arms=arms, profile="book")
+        studies = [cell for cell in whole_grid(ready, "book") if cell.phases == (record.STARTS,)]
+        assert [(cell.workload, cell.arm, cell.block) for cell in studies] == [("conv.head-as_published", chosen, 0)]
+
+
 def test_a_part_of_a_run_is_what_every_name_given_holds():
     cells = whole_grid(entered(seeds=(7, 3), profile="book"), "book")
     part = contest.Part(workloads=("conv",), seeds=(3,))

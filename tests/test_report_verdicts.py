@@ -139,6 +139,8 @@ def test_the_pairs_of_an_arm_that_was_given_up_are_left_out_of_why_blocks_stoppe
     edit(folder / "cells" / "conv.keras-jax.cpu.b4.json", status="hole", reason="budget spent")
     page = report(folder)
     assert "After 14 blocks not yet narrow enough: 3 of 6 pairs" in page, "one failure is not enough to be given up"
+    edit(folder / "cells" / "conv.keras-jax.cpu.b4.json", status="failed", reason="loss is nan", diverged=True)
+    assert "not yet narrow enough: 3 of 6 pairs" in report(folder), "a training that diverged is no failure of its arm"
 
 
 def test_both_entries_of_the_control_are_left_out_where_its_arm_failed_parity(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def _given_up(folder: Folder, workload: str, device: str, arm: str) -> bool:
     key = workload, device, arm
     if any((parity.workload, parity.device, parity.arm) == key and not parity.passed for parity in folder.parities):
         return True
-    status = {cell.id: cell.status for cell in folder.cells}
+    # A training that diverged was measured: the next seed was tried all the same.
+    status = {cell.id: "ok" if cell.diverged else cell.status for cell in folder.cells}
     mine = [status.get(cell.id) for cell in folder.run.plan if (cell.workload, cell.device, cell.arm) == key]
     tried = [found for found in mine if found in ("ok", "failed")]  # in the order of the plan, which is that of time
     return len(tried) >= STRIKES and set(tried[-STRIKES:]) == {"failed"}
