@@ -35,8 +35,16 @@ def arguments(run: Run, options: Options) -> list[str]:
 
 
 def seeds(run: Run) -> list[int]:
-    """Of every training planned; else the run's own."""
-    return list(dict.fromkeys(cell.seed for cell in run.plan if cell.seed is not None)) or [run.seed]
+    """What `--seed` was: the seeds that every arm which can run trains every workload from; else the run's own.
+
+    A study of dead starts plans trainings from further seeds, of one workload and by one arm.
+    """
+    trained: dict[tuple[str, str], list[int]] = {}
+    for cell in run.plan:
+        if cell.seed is not None and run.arms[cell.arm].hole is None:
+            trained.setdefault((cell.workload, cell.arm), []).append(cell.seed)
+    first, *others = trained.values() or [[run.seed]]
+    return [seed for seed in first if all(seed in each for each in others)]
 
 
 def _decimal(value: float) -> str:

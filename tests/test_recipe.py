@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
+from make_book import HEAD, make_book
 from make_run import edit, make_run
 from reproducing import IMAGE, Bench, commands, in_image
 
-from bench import cli, recipe
+from bench import cli, recipe, record
 from bench.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("a_place_of_its_own")
@@ -106,6 +108,16 @@ def test_the_printed_docker_run_makes_its_folder_and_mounts_it_whatever_its_name
     wanted = [word.format(out) for word in option]
     assert plain[plain.index(wanted[0]) :][:2] == wanted
     assert f"{recipe.PLACE}:/data:ro" in plain
+
+
+def test_the_seeds_that_were_asked_for_are_asked_for_again_without_those_that_a_study_added(tmp_path) -> None:
+    arms = ("keras-tensorflow", "torch-eager")
+    folder = make_book(tmp_path / "old", workloads=("conv", HEAD), arms=arms, untrained=("keras-jax",), seeds=3)
+    run = record.read(folder / "run.json", record.Run)
+    without = [cell for cell in run.plan if cell.arm != "keras-jax" or cell.block == 1]  # as a plan has an absent arm
+    added = record.PlannedCell("s10", HEAD, arms[0], "cpu", 4, ("converge",), 60.0, "", 10)
+    assert recipe.seeds(msgspec.structs.replace(run, plan=(*without, added))) == [0, 1, 2]
+    assert recipe.seeds(msgspec.structs.replace(run, plan=())) == [run.seed]
 
 
 def test_no_place_and_no_resume_of_the_stored_command_is_used_again(tmp_path, capsys) -> None:

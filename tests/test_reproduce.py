@@ -109,7 +109,7 @@ def test_without_yes_everything_is_printed_and_nothing_is_measured(folder: Path)
     for words in commands(output):
         if words[:2] == ["bench", "run"]:
             options = vars(cli._parser().parse_args(words[1:]))
-            assert (options["seed"], options["budget"], options["margin"]) == (5, 600.0, 0.9)
+            assert (options["seed"], options["budget"], options["margin"]) == ([5], 600.0, 0.9)
             assert (options["data"], options["data_dir"]) == ("real", folder / "moved")
             break
     else:
