@@ -254,7 +254,7 @@ def _measure(
     if options.data_dir is not None:
         stored_options = dataclasses.replace(stored_options, data_dir=options.data_dir)
     part = Part(options.workloads, options.arms, tuple(given.seed))
-    return runner.resume(folder, stored, stored_options, console, setting, then, part)
+    return runner.resume(folder, stored, stored_options, console, setting, part, then)
 
 
 def _without_part(options: Options) -> Options:

@@ -29,6 +29,12 @@ CEILING = "ceiling"
 STARTS = "starts"
 """Phase of a cell that looks at many seeds of a workload before their first step."""
 
+SHARED = "shared"
+"""Initialiser of a start from the suite's own initial weights."""
+ROUNDING_METRICS = ("above_1.5", "below_-0.5", "accuracy_at_0.5")
+"""Metrics of a validation under the published head beside the workload's own: shares of outputs that `round` takes to 2
+or more and to less than 0; the accuracy if outputs were cut at 0.5."""
+
 ABSENT = frozenset({"container", "cpu_quota", "gpu_problem", "image"})
 """Keys of a run's environment whose None says that there is none, not that it is unknown."""
 
@@ -181,7 +187,7 @@ class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     seed: int
     initialiser: str
-    """`shared`: the suite's initial weights; else whose own they are."""
+    """`SHARED`, or whose own initial weights they are."""
     live: int
     """So many samples' outputs lie in (0, 1), where the published head has a gradient."""
     samples: int

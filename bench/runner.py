@@ -118,7 +118,7 @@ def run(options: Options, console: Console, setting: Setting, then: Then = lambd
         for note in filter(None, (*notes, outlook)):
             display.say(note)
         with runfolder.locked(folder):
-            code = _execute(made, folder, ready, work, prepared, estimator, setting, display, used_s=0.0)
+            code = _execute(made, folder, ready, work, prepared, estimator, setting, display, used_s=0.0, part=Part())
     then(folder)
     return code
 
@@ -129,11 +129,10 @@ def resume(
     options: Options,
     console: Console,
     setting: Setting,
+    part: Part,
     then: Then = lambda folder: None,
-    part: Part | None = None,
 ) -> int:
     """Measures the missing cells of a stored run, or those of them in `part`, under its own options; the exit code."""
-    part = part or Part()
     part.check(stored)
     if options.device == "gpu":
         gpu.require()
@@ -202,7 +201,7 @@ def _execute(
     setting: Setting,
     display: Display,
     used_s: float,
-    part: Part = Part(),  # noqa: B008 (frozen)
+    part: Part,
 ) -> int:
     """Parity, then the missing cells, then the report. The budget runs from here: data is on this machine by now."""
     options = ready.options

@@ -13,12 +13,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from make_cell import ARMS, MARK
+from make_cell import ARMS, MARK, bare_cell
 from make_run import edit, make_arm, make_parity, make_workload
 from make_training import CONV, JENA, Floats, Shape, simulate
 
 from bench import record, workload
-from bench.judgement import dead_start
 
 SHAPES: dict[str, Shape] = {
     "conv": CONV,
@@ -171,29 +170,16 @@ def make_trained(draw: np.random.Generator, planned: record.PlannedCell, values:
     )
 
 
-def _cell(planned: record.PlannedCell, identity: Any, *, benchmark: Any, curve: Any = (), **fields: Any) -> record.Cell:
-    return record.Cell(
-        schema=record.SCHEMA,
-        id=planned.id,
-        workload=planned.workload,
-        arm=planned.arm,
-        device=planned.device,
-        block=planned.block,
+def _cell(planned: record.PlannedCell, identity: Any, *, benchmark: Any, **fields: Any) -> record.Cell:
+    return bare_cell(
+        planned,
+        [{"extra_info": benchmark[0], "stats": benchmark[1]}],
         digest=workload.load(planned.workload).digest(),
         data_identity=identity,
         seed=planned.seed or 0,
-        status="ok",
-        reason=None,
-        output_tail="",
         parity=f"{planned.workload}.{planned.arm}.cpu",
-        started="2026-01-05T09:31:00Z",
-        curve=curve,
         peak_memory_bytes=900 * 2**20,
-        device_peak_memory_bytes=None,
         versions={"simulated": "1.2.3"},
-        environment={},
-        threads=2,
-        pytest_benchmark={"note": MARK, "benchmarks": [{"extra_info": benchmark[0], "stats": benchmark[1]}]},
         **fields,
     )
 
@@ -240,7 +226,7 @@ def _published(draw: np.random.Generator, seed: int) -> dict[tuple[str, str], Fl
 def _rounding(accuracy: Floats, above: Floats) -> dict[tuple[str, str], Floats]:
     """What the epochs of the published head record beside loss and accuracy."""
     columns = (above, above / 8, accuracy + 1.1 * above)
-    return {("validation", name): column for name, column in zip(dead_start.MEASURED, columns, strict=True)}
+    return {("validation", name): column for name, column in zip(record.ROUNDING_METRICS, columns, strict=True)}
 
 
 def make_starts(draw: np.random.Generator, seeds: int) -> tuple[record.Start, ...]:

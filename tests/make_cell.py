@@ -1,7 +1,7 @@
 """Builds the record of one cell out of simulated numbers. Nothing in it was measured."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import derived, record, workload
@@ -111,30 +111,18 @@ def make_cell(
     if counter and "train_step" in planned.phases:
         energy = record.Energy(counter, 38.0 * stepping_s, stepping_s, rounds + 3)
     numbers = range(1, epochs + 1) if "epoch" in planned.phases else ()
-    return record.Cell(
-        schema=record.SCHEMA,
-        id=planned.id,
-        workload=planned.workload,
-        arm=planned.arm,
+    return bare_cell(
+        planned,
+        life.phases,
         label=planned.label,
-        device=planned.device,
-        block=planned.block,
         digest=spec.digest(),
         data_identity=identity,
-        seed=7,
-        status="ok",
-        reason=None,
-        output_tail="",
         parity=f"{planned.workload}.{arm}.cpu",
-        started="2026-01-05T09:31:00Z",
         wall_s=ended_s,
         curve=tuple(make_point(draw, spec.metrics, epoch, step_s * steps) for epoch in numbers),
         peak_memory_bytes=round(700e6 * ARMS[arm]),
-        device_peak_memory_bytes=None,
         versions={"simulated": "1.2.3"},
         environment={"OMP_NUM_THREADS": "2"},
-        threads=2,
-        pytest_benchmark={"note": MARK, "benchmarks": life.phases},
         ledger=tuple(life.spans),
         watch=tuple(life.windows),
         energy=(energy,),
@@ -146,6 +134,12 @@ def make_ceiling(draw: random.Random, planned: record.PlannedCell, arm: str) -> 
     seconds = [2 * size**3 / CEILING_FLOPS[framework(arm)] * draw.uniform(1, 1.1) for _ in range(10)]
     extra = {"phase": record.CEILING, "steps_per_round": 1, "samples_per_round": 1, "starts_s": []}
     extra |= {"size": size, "flops": 2 * size**3}
+    return bare_cell(planned, [{"extra_info": extra, "stats": {"data": seconds}}], wall_s=4.0)
+
+
+def bare_cell(planned: record.PlannedCell, phases: Sequence[Mapping[str, Any]], **measured: Any) -> record.Cell:
+    """A cell that ended well with these phases; all else of what it measured is empty unless given."""
+    empty = {"digest": "", "data_identity": "", "seed": 7, "parity": None, "curve": (), "peak_memory_bytes": None}
     return record.Cell(
         schema=record.SCHEMA,
         id=planned.id,
@@ -153,22 +147,14 @@ def make_ceiling(draw: random.Random, planned: record.PlannedCell, arm: str) -> 
         arm=planned.arm,
         device=planned.device,
         block=planned.block,
-        digest="",
-        data_identity="",
-        seed=7,
         status="ok",
         reason=None,
         output_tail="",
-        parity=None,
         started="2026-01-05T09:31:00Z",
-        wall_s=4.0,
-        curve=(),
-        peak_memory_bytes=None,
         device_peak_memory_bytes=None,
-        versions={},
-        environment={},
         threads=2,
-        pytest_benchmark={"note": MARK, "benchmarks": [{"extra_info": extra, "stats": {"data": seconds}}]},
+        pytest_benchmark={"note": MARK, "benchmarks": list(phases)},
+        **{**empty, "versions": {}, "environment": {}, **measured},
     )
 
 

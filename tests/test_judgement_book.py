@@ -10,8 +10,9 @@ from bench.judgement import book
 from bench.judgement.book import Curve, Switch
 from bench.judgement.intervals import Estimate
 from bench.judgement.trainings import Training
+from bench.published import published_curve
 
-PUBLISHED = book.published_curve("conv_gru.csv")
+PUBLISHED = published_curve("conv_gru.csv")
 assert PUBLISHED is not None
 LOSSES = PUBLISHED["val_loss"].to_numpy()
 SHAKES = (-0.002, 0.0005, 0.0015)
@@ -35,11 +36,11 @@ def validation(trainings: list[Training]) -> Curve:
 
 
 def test_every_file_of_published_figures_is_read_and_no_other() -> None:
-    found = book.published_curve("conv.csv")
+    found = published_curve("conv.csv")
     assert found is not None
     assert list(found.columns) == ["seconds", "loss", "acc", "val_loss", "val_acc"]
     assert len(PUBLISHED) == 20
-    assert book.published_curve("lstm.csv") is None
+    assert published_curve("lstm.csv") is None
 
 
 def test_the_band_is_that_of_the_seeds_and_the_distance_has_its_sign() -> None:

@@ -8,8 +8,8 @@ from make_training import make_training
 from scipy import stats
 
 from bench.judgement import dead_start, intervals, trainings
-from bench.judgement.book import published_curve
 from bench.judgement.dead_start import contradiction, outcomes, shares, starts, to_train
+from bench.published import published_curve
 from bench.record import Start
 from bench.report import folder
 
@@ -65,8 +65,8 @@ def test_the_seeds_to_train_are_the_first_of_each_state_of_the_shared_weights() 
     mine = [start(seed, live) for seed, live in enumerate(lives)]
     others = [start(seed, 0, "keras") for seed in range(11)]
     for given in ([*mine, *others], [*others, *reversed(mine)]):
-        assert to_train(given) == {"dead": (1, 4), "partly live": (0, 3, 5, 6, 9), "live": (2,)}
-    assert to_train(mine[:1]) == {"dead": (), "partly live": (0,), "live": ()}
+        assert to_train(given, 2, 5, 1) == {"dead": (1, 4), "partly live": (0, 3, 5, 6, 9), "live": (2,)}
+    assert to_train(mine[:1], 2, 5, 1) == {"dead": (), "partly live": (0,), "live": ()}
 
 
 def test_every_start_counts_once_however_many_cells_tell_of_it(tmp_path: Path) -> None:

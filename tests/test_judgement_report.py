@@ -14,6 +14,7 @@ from read_report import headings, section, tables
 
 from bench import record
 from bench.judgement import book
+from bench.published import published_curve
 from bench.report import (
     folder,
     judgement,
@@ -200,7 +201,7 @@ def test_the_published_curve_and_the_band_in_the_figure_are_those_of_the_judgeme
     found = judged(run)
     loss, accuracy = figure(found, "band").axes
     for axes, metric, column in ((loss, "loss", "val_loss"), (accuracy, "accuracy", "val_acc")):
-        published = book.published_curve("conv.csv")
+        published = published_curve("conv.csv")
         assert published is not None
         drawn = [list(line.get_ydata()) for line in axes.get_lines()]  # type: ignore[arg-type]
         assert published[column].tolist() in drawn

@@ -21,7 +21,6 @@ with it.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Literal
 
 import numpy as np
@@ -30,18 +29,12 @@ import pandas as pd
 from bench.judgement import evidence, intervals
 from bench.judgement.intervals import FEWEST, Estimate
 from bench.judgement.trainings import Training, died_after
+from bench.published import COLUMNS
 from bench.record import Workload
 
 Place = Literal["INSIDE", "OUTSIDE", "UNRESOLVED"]
 Effect = Literal["CLOSES", "NARROWS", "WIDENS", "UNRESOLVED", "NOT MEASURED"]
 
-COLUMNS = {
-    ("train", "loss"): "loss",
-    ("validation", "loss"): "val_loss",
-    ("train", "accuracy"): "acc",
-    ("validation", "accuracy"): "val_acc",
-}
-"""Of the published file, by split and metric."""
 REASONS = {
     "head-as_published": "head `as_published`: clipped probabilities, accuracy by rounding",
     "gate-hard_sigmoid": "hard gates, clip(0.2 a + 0.5, 0, 1)",
@@ -88,15 +81,6 @@ class Switch:
     """By how much the switched trainings are nearer to the published curve, over seeds."""
     why: str = ""
     """Why nothing was measured or decided."""
-
-
-def published_curve(file: str) -> pd.DataFrame | None:
-    """Published figures by epoch (index); None for a file this bench does not carry."""
-    for entry in resources.files("bench").joinpath("published").iterdir():
-        if entry.name == file:
-            with entry.open() as stream:
-                return pd.read_csv(stream).set_index("epoch")
-    return None
 
 
 def comparable(training: Training) -> bool:

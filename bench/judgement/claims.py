@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.judgement import evidence
-from bench.judgement.book import published_curve
 from bench.judgement.evidence import Part, Verdict
 from bench.judgement.trainings import Training, Untried, of
+from bench.published import COMPARABLE, published_curve
 from bench.record import Run
 
 SIGNIFICANTLY = 1.5
@@ -22,7 +22,6 @@ CHOSEN = 8
 LITTLE, MUCH = 1.1, 1.25
 """Claim 7: a loss so many times as high is a small cost, one so many times as high a large one."""
 DEVICES = ("cpu", "gpu")
-LIKE_THE_BOOKS = ("genuine", "equivalent")
 
 
 Mine = Mapping[str, Sequence[Training]]
@@ -222,7 +221,7 @@ class Judgement:
     @property
     def line(self) -> str:
         """The verdict; with the data where that is not the book's."""
-        strange = [identity for identity in self.identity if identity not in LIKE_THE_BOOKS]
+        strange = [identity for identity in self.identity if identity not in COMPARABLE]
         on = f", on {' and '.join(strange)} data, which is not the book's" if strange else ""
         return self.verdict + (on if self.verdict != "NOT MEASURED" else "")
 

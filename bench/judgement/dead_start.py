@@ -11,7 +11,7 @@ the suite's weights would be to blame.
 **Why accuracy falls while the loss falls.** The published accuracy is `round(output) == label`. The loss only asks that
 an output be large where the label is 1, and clips: an output above 1.5 has the smallest loss there is and rounds to 2,
 one below -0.5 rounds to -1, and both count as wrong. What shows it is the share of such outputs; curves have it where
-the epochs record the metrics `MEASURED`. Without them the curves show the contradiction and not its cause.
+the epochs record the metrics `ROUNDING_METRICS`. Without them the curves show the contradiction and not its cause.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,17 +23,12 @@ from scipy import stats
 
 from bench.judgement import intervals
 from bench.judgement.trainings import PUBLISHED_HEAD, Training, died_after
-from bench.record import Cell, Run, Start
+from bench.record import SHARED, Cell, Run, Start
 
 State = Literal["dead", "partly live", "live"]
 STATES: tuple[State, ...] = ("dead", "partly live", "live")
 ALIVE = "alive to the end"
 """What `became` of a training whose loss moved in every epoch."""
-SHARED = "shared"
-"""Initialiser of the suite's own initial weights."""
-MEASURED = ("above_1.5", "below_-0.5", "accuracy_at_0.5")
-"""Metrics of a point that would say why: shares of outputs that round to 2 or more and to less than 0; the accuracy if
-outputs were cut at 0.5."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ def fisher(a: Sequence[State], b: Sequence[State]) -> float:
     return float(stats.fisher_exact(np.array(rows)).pvalue)
 
 
-def to_train(found: Iterable[Start], dead: int = 2, partly: int = 5, live: int = 1) -> dict[State, tuple[int, ...]]:
+def to_train(found: Iterable[Start], dead: int, partly: int, live: int) -> dict[State, tuple[int, ...]]:
     """Which seeds to train: of the shared initialiser the first of each state, in the order of the seeds."""
     mine = sorted((start for start in found if start.initialiser == SHARED), key=lambda start: start.seed)
     wanted: dict[State, int] = {"dead": dead, "partly live": partly, "live": live}

@@ -55,7 +55,7 @@ def test_converge(benchmark: BenchmarkFixture, subject: Subject) -> None:
     timed(
         benchmark,
         subject,
-        "converge",
+        derived.CONVERGE,
         epoch,
         steps=len(batches),
         samples=sum(map(len, batches)),
@@ -75,11 +75,8 @@ def _rounding(subject: Subject) -> Metrics:
     batches = [subject.dataset.gather(batch) for batch in subject.dataset.validation_batches()]
     outputs = np.concatenate([subject.session.predict(inputs) for inputs, _ in batches])
     labels = np.concatenate([targets for _, targets in batches])
-    return {
-        "above_1.5": float(np.mean(outputs > 1.5)),
-        "below_-0.5": float(np.mean(outputs < -0.5)),
-        "accuracy_at_0.5": float(np.mean((outputs > 0.5) == labels)),
-    }
+    shares = (outputs > 1.5, outputs < -0.5, (outputs > 0.5) == labels)
+    return {name: float(np.mean(share)) for name, share in zip(record.ROUNDING_METRICS, shares, strict=True)}
 
 
 def _begun(subject: Subject, epochs: int) -> Progress:

@@ -12,9 +12,7 @@ from bench.implementation import Arrays
 from bench.measure.subject import Subject
 from bench.measure.timing import timed
 from bench.profiles import STARTS_SEEDS
-from bench.record import Start
-
-SHARED = "shared"
+from bench.record import SHARED, STARTS, Start
 
 
 def test_starts(benchmark: BenchmarkFixture, subject: Subject) -> None:
@@ -44,9 +42,7 @@ def test_starts(benchmark: BenchmarkFixture, subject: Subject) -> None:
         begun = begin()
 
     samples = sum(map(len, inputs))
-    timed(
-        benchmark, subject, "starts", forward, steps=len(inputs), samples=samples, rounds=len(asked), after_round=note
-    )
+    timed(benchmark, subject, STARTS, forward, steps=len(inputs), samples=samples, rounds=len(asked), after_round=note)
 
 
 def start(initialiser: str, seed: int, outputs: NDArray[np.floating]) -> Start:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from bench.published import COLUMNS
 from bench.report import published
 from bench.report.contest import Contest
 from bench.report.style import WIDTH_IN, Look, heading, label, marks
@@ -30,7 +31,7 @@ def learning_data(contest: Contest) -> pd.DataFrame:
     for metric in metrics:
         for split in ("train", "validation"):
             drawn = {arm.arm: values(contest, arm.arm, split, metric) for arm in contest.arms}
-            column = published.METRICS.get((split, metric))
+            column = COLUMNS.get((split, metric))
             if book is not None and column in book:
                 drawn["published"] = book.loc[: contest.epochs, column]
             rows += [
@@ -99,7 +100,7 @@ def _panel(
     slots = len(arms) + (book is not None)
     shifts = [0.9 * ((slot + 0.5) / slots - 0.5) if single else 0.0 for slot in range(slots)]
     for split in ("train", "validation"):
-        column = published.METRICS.get((split, metric))
+        column = COLUMNS.get((split, metric))
         if book is not None and column in book:
             _draw(axes, book.loc[: contest.epochs, column], split, BOOK, shifts[0], single, 0)
         for shift, arm in zip(shifts[-len(arms) :], arms, strict=True):

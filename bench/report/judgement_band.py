@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.judgement import book
-from bench.judgement.claims import LIKE_THE_BOOKS
 from bench.judgement.trainings import Training
+from bench.published import COMPARABLE, published_curve
 from bench.record import Workload
 from bench.report.judgement_read import Judged
 from bench.report.judgement_style import heading, legend
@@ -22,7 +22,7 @@ def places(judged: Judged) -> list[tuple[str, str]]:
     found = {
         (training.name, training.device): None
         for training in judged.trainings
-        if training.identity in LIKE_THE_BOOKS
+        if training.identity in COMPARABLE
         and book.comparable(training)
         and published(judged, training.name) is not None
     }
@@ -41,7 +41,7 @@ def variants(judged: Judged, name: str, device: str) -> dict[str, tuple[Training
 def published(judged: Judged, name: str) -> pd.DataFrame | None:
     """The published figures of a workload, by epoch; None for one that has none."""
     spec = next(spec for key, spec in judged.run.workloads.items() if key.partition(".")[0] == name)
-    return book.published_curve(spec.published.curve) if spec.published is not None else None
+    return published_curve(spec.published.curve) if spec.published is not None else None
 
 
 def data(judged: Judged, name: str, device: str) -> pd.DataFrame:

@@ -6,8 +6,8 @@ import pandas as pd
 
 from bench.judgement import book
 from bench.judgement.book import Curve, Switch
-from bench.judgement.claims import LIKE_THE_BOOKS
 from bench.judgement.trainings import Training
+from bench.published import COMPARABLE
 from bench.report import judgement_band
 from bench.report.judgement_figures import Drawings, picture
 from bench.report.judgement_read import Judged
@@ -122,7 +122,7 @@ def _refused(judged: Judged, shown: Sequence[str]) -> list[str]:
         name = key.partition(".")[0]
         if spec.published is None or name in shown or key != name:
             continue
-        if spec.data.identity in LIKE_THE_BOOKS:
+        if spec.data.identity in COMPARABLE:
             why = "NOT MEASURED, no whole and live training"
         else:
             why = f"not shown, the data is {spec.data.identity} and the published figures are of the genuine file"

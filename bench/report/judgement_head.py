@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from bench.judgement import dead_start
-from bench.judgement.dead_start import SHARED, STATES, Outcome, Shares
+from bench.judgement.dead_start import STATES, Outcome, Shares
 from bench.judgement.trainings import Training
+from bench.record import SHARED
 from bench.report import judgement_rounding
 from bench.report.headline import NBSP
 from bench.report.judgement_figures import HEADS, LIVE, ROUNDING, Drawings, picture

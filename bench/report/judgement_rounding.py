@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bench.judgement import dead_start
-from bench.judgement.book import published_curve
-from bench.judgement.dead_start import MEASURED, Contradiction
+from bench.judgement.dead_start import Contradiction
 from bench.judgement.trainings import Training
-from bench.record import CurvePoint
+from bench.published import published_curve
+from bench.record import ROUNDING_METRICS, SHARED, CurvePoint
 from bench.report.judgement_read import Judged
 from bench.report.judgement_starts import COLOURS, start_of
 from bench.report.judgement_style import heading, legend
@@ -18,7 +18,7 @@ from bench.report.judgement_words import count
 from bench.report.markdown import short, table, text
 from bench.report.style import GREY, WIDTH_IN
 
-ABOVE, BELOW, CUT = MEASURED
+ABOVE, BELOW, CUT = ROUNDING_METRICS
 AS_PUBLISHED, DASHED = "-", (0, (3, 1.5))
 
 
@@ -55,22 +55,22 @@ def blocks(judged: Judged) -> list[str]:
             "the outputs that round to neither label. Cut at 0.5: the accuracy if an output above 0.5 counted as 1."
         )
         return [*found, table(header, shares, left=1), note]
-    names = ", ".join(MEASURED)
+    names = ", ".join(ROUNDING_METRICS)
     return [*found, f"NOT MEASURED: the shares of such outputs; the epochs of this run do not record {text(names)}."]
 
 
 def data(judged: Judged) -> pd.DataFrame:
     """A row per epoch of every training that is not dead and records it: shares of outputs and both accuracies."""
-    starts = {start.seed: start for start in judged.starts if start.initialiser == dead_start.SHARED}
+    starts = {start.seed: start for start in judged.starts if start.initialiser == SHARED}
     rows = [
         (training.workload, training.arm, training.seed, start_of(training, starts.get(training.seed)), point.epoch,
-         point.validation["loss"], point.validation["accuracy"], *(point.validation[name] for name in MEASURED))
+         point.validation["loss"], point.validation["accuracy"], *(point.validation[name] for name in ROUNDING_METRICS))
         for training in judged.published_head()
         if not training.dead
         for point in training.points
         if _told(point)
     ]  # fmt: skip
-    columns = ["workload", "arm", "seed", "start", "epoch", "loss", "accuracy", *MEASURED]
+    columns = ["workload", "arm", "seed", "start", "epoch", "loss", "accuracy", *ROUNDING_METRICS]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -108,7 +108,7 @@ def draw(frame: pd.DataFrame, identity: str) -> Figure:
 
 
 def _told(point: CurvePoint) -> bool:
-    return all(name in point.validation for name in MEASURED)
+    return all(name in point.validation for name in ROUNDING_METRICS)
 
 
 def _alive(judged: Judged) -> Iterator[Training]:

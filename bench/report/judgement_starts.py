@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 from bench.judgement import dead_start
 from bench.judgement.dead_start import STATES, State
 from bench.judgement.trainings import Training
-from bench.record import Start
+from bench.record import SHARED, Start
 from bench.report.judgement_read import Judged
 from bench.report.judgement_style import heading, legend
 from bench.report.style import WIDTH_IN, label
@@ -49,9 +49,7 @@ def share(frame: pd.DataFrame, identity: str) -> Figure:
         mine = frame[frame["initialiser"] == initialiser]
         _bars(axes, mine)
         counts = ", ".join(f"{int((mine['state'] == state).sum())} {state}" for state in STATES)
-        title = (
-            "the suite's shared weights" if initialiser == dead_start.SHARED else f"own weights: {label(initialiser)}"
-        )
+        title = "the suite's shared weights" if initialiser == SHARED else f"own weights: {label(initialiser)}"
         axes.set_title(f"{title}, {len(mine)} seeds: {counts}", loc="left", fontsize=9.5)
         axes.set_xticklabels([])
         found.append(axes)

@@ -1,24 +1,15 @@
 """The published learning curves, and when they may stand beside measured ones: never on other or synthetic data."""
 
-from importlib import resources
-
 import pandas as pd
 
 from bench import record
+from bench.published import COMPARABLE, published_curve
 from bench.report.contest import Contest
-
-METRICS = {
-    ("train", "loss"): "loss",
-    ("validation", "loss"): "val_loss",
-    ("train", "accuracy"): "acc",
-    ("validation", "accuracy"): "val_acc",
-}
-"""Column of the published file by split and metric."""
 
 
 def beside(contest: Contest) -> pd.DataFrame | None:
     """Published figures by epoch (index), columns of the file; None where they may not stand beside measured ones."""
-    return None if contest.spec.published is None or refusal(contest) else _read(contest.spec.published)
+    return None if contest.spec.published is None or refusal(contest) else published_curve(contest.spec.published.curve)
 
 
 def refusal(contest: Contest) -> str | None:
@@ -26,7 +17,7 @@ def refusal(contest: Contest) -> str | None:
     if contest.spec.published is None:
         return None
     identity = contest.spec.data.identity
-    if identity not in ("genuine", "equivalent"):
+    if identity not in COMPARABLE:
         return f"the data is {identity}, the published figures are of the genuine data"
     if contest.cut_epoch_steps is not None:
         return f"epochs were cut to {contest.cut_epoch_steps} of {contest.spec.steps_per_epoch} steps"
@@ -41,11 +32,3 @@ def head_note(spec: record.Workload) -> str | None:
         f"The published curve was made with head `as_published` (clipped probabilities, accuracy by rounding); "
         f"this run has head `{spec.head}`: the curves need not agree."
     )
-
-
-def _read(published: record.Published) -> pd.DataFrame | None:
-    for entry in resources.files("bench").joinpath("published").iterdir():
-        if entry.name == published.curve:
-            with entry.open() as stream:
-                return pd.read_csv(stream).set_index("epoch")
-    return None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bench import effects, wording
+from bench.published import COLUMNS
 from bench.record import Parity, Workload
 from bench.report import curves, published, verdicts
 from bench.report.contest import ArmSummary, Contest
@@ -161,7 +162,7 @@ def _learning(contest: Contest) -> list[str]:
         blocks.append("No epoch was trained in this run.")
     arms = [arm.arm for arm in contest.arms if arm.epochs]
     for metric in spec.metrics if contest.has_curves and (contest.epochs > 1 or book is not None) else ():
-        column = published.METRICS.get(("validation", metric))
+        column = COLUMNS.get(("validation", metric))
         shown = [(short(arm), curves.values(contest, arm, "validation", metric)) for arm in arms]
         if book is not None and column in book:
             shown.append(("published", book[column]))

@@ -8,6 +8,7 @@ from typing import Literal
 from bench import derived, wording
 from bench.effects import Effect
 from bench.judgement.intervals import FEWEST
+from bench.published import COMPARABLE
 from bench.report import verdicts
 from bench.report.contest import Contest
 from bench.report.folder import Folder
@@ -40,7 +41,7 @@ def _data(folder: Folder) -> list[Word]:
         names.setdefault(workload.data.identity, []).append(visible(name))
     return [
         Word(f"{kind} data" + (f" ({', '.join(of)})" if len(names) > 1 else ""),
-             "good" if kind in ("genuine", "equivalent") else "bad")
+             "good" if kind in COMPARABLE else "bad")
         for kind, of in names.items()
     ]  # fmt: skip
 
