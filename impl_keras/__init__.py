@@ -20,7 +20,8 @@ TENSORFLOW = Arm(
     environment={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"},
     settings=LAYERS
     | {
-        "data": "arrays in host memory, gathered by tf.data, prefetched",
+        "data": "arrays in host memory, gathered by tf.data, two batches prefetched; tf.data's autotuning off: fit "
+        "would wait for it after some epochs, for up to as long again",
         "compiled": "tf.function; XLA as Keras' own 'auto' decides (on a GPU, not on a CPU)",
         "optimizer": "keras.optimizers.RMSprop; the embedding's gradient is made dense first",
     },
@@ -78,7 +79,7 @@ ARMS = (
         | {
             "training loop": "Keras' fit; train_step is one round of its loop, with the making of the batch",
             "data": "as the published program has it: a Python generator that picks each window of a series by itself, "
-            "in float64, prefetched by fit; reviews as NumPy arrays in memory",
+            "in float64, prefetched by fit; reviews as NumPy arrays in memory; tf.data's autotuning off",
         },
     ),
 )

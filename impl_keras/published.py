@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from keras.src.trainers.data_adapters import get_data_adapter
 from numpy.typing import NDArray
 
 from bench.data.windows import Dataset, Indices
 from bench.implementation import Metrics, Setup
+from impl_keras.backend_tensorflow import without_tuner
 from impl_keras.data import common_size
 from impl_keras.session import KerasSession
-
-Arguments = dict[str, Any]
-"""Of fit and evaluate, by name."""
 
 
 def open_session(setup: Setup) -> "PublishedSession":
@@ -46,37 +45,36 @@ class PublishedSession(KerasSession):
         self.place = (place + 1) % len(self.batches)
 
     def epoch(self, batches: Sequence[Indices]) -> Metrics:
-        arguments = self._arguments(batches)
-        history = self.model.fit(
-            **arguments, steps_per_epoch=self._steps(batches), epochs=1, shuffle=False, verbose=0
-        ).history
+        feed = self._feed(batches)
+        history = self.model.fit(feed, steps_per_epoch=len(batches), epochs=1, shuffle=False, verbose=0).history
         return {name: float(history[name][0]) for name in self.workload.metrics}
 
     def evaluate(self, batches: Sequence[Indices]) -> Metrics:
-        arguments = self._arguments(batches)
-        means = self.model.evaluate(**arguments, steps=self._steps(batches), verbose=0, return_dict=True)
+        means = self.model.evaluate(self._feed(batches), steps=len(batches), verbose=0, return_dict=True)
         return {name: float(means[name]) for name in self.workload.metrics}
 
     def aside(self) -> None:
         return None
 
-    def _arguments(self, batches: Sequence[Indices]) -> Arguments:
-        if self.dataset.offsets is not None:
-            return {"x": windows(self.dataset, self.readings, batches)}
-        order = np.concatenate(batches)
-        inputs, targets = self.readings[order], self.dataset.targets[order]
-        return {"x": inputs, "y": targets[:, np.newaxis], "batch_size": common_size(batches)}
+    def _feed(self, batches: Sequence[Indices]) -> tf.data.Dataset:
+        """What fit makes of a generator or of arrays, by the same adapter of Keras' own, but for tf.data's tuner.
 
-    def _steps(self, batches: Sequence[Indices]) -> int | None:
-        """Keras cannot know of a generator when it ends; of arrays it does."""
-        return None if self.dataset.offsets is None else len(batches)
+        Keras cannot tell from it how many batches there are: it has to be told.
+        """
+        if self.dataset.offsets is not None:
+            adapter = get_data_adapter(windows(self.dataset, self.readings, batches))
+        else:
+            order = np.concatenate(batches)
+            inputs, targets = self.readings[order], self.dataset.targets[order]
+            adapter = get_data_adapter(inputs, targets[:, np.newaxis], batch_size=common_size(batches))
+        return without_tuner(adapter.get_tf_dataset())
 
     def _stream(self, batches: Sequence[Indices]) -> Iterator[Any]:
         """The batches over and over, as the iterator that fit would hand to the training function."""
         if self.dataset.offsets is not None:
             endless = windows(self.dataset, self.readings, itertools.cycle(batches))
-            return iter(get_data_adapter(endless).get_tf_dataset())
-        return iter(get_data_adapter(**self._arguments(batches)).get_tf_dataset().repeat())
+            return iter(without_tuner(get_data_adapter(endless).get_tf_dataset()))
+        return iter(self._feed(batches).repeat())
 
 
 def windows(

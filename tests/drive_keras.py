@@ -3,6 +3,7 @@
 python drive_keras.py tensorflow|jax|torch
 """
 
+import functools
 import itertools
 import json
 import sys
@@ -173,6 +174,27 @@ def shapes_that_differ() -> dict[str, str]:
     return seen
 
 
+def tuned_pipelines() -> dict[str, list[bool | None]]:
+    """Whether tf.data tunes what fit and evaluate read, by arm; None where nobody has said that it should not."""
+    found = {}
+    for name in ("keras-tensorflow", "keras-published") if backend == "tensorflow" else ():
+        read = found.setdefault(name, [])
+        for spec in (CONV, CONV_ONLY):
+            session, problem = opened(spec, contestant=arm(name)), parity.problem(spec)
+            session.stage(problem.dataset)
+            for method in ("fit", "evaluate"):
+                noted = functools.partial(_noting, read, getattr(session.model, method))
+                setattr(session.model, method, noted)
+            session.epoch(problem.batches)
+            session.evaluate(problem.batches)
+    return found
+
+
+def _noting(read: list[bool | None], whole: Callable, data: object, **others: object) -> object:
+    read.append(data.options().autotune.enabled)
+    return whole(data, **others)
+
+
 CONV, CONV_ONLY, CONV_GRU = (judge_small.small(name) for name in ("conv", "conv_only", "conv_gru"))
 COMPARATORS = [judge_small.small(name) for name in ("lstm", "gru", "conv_dilated")]
 other_arm = next(other for other in arms().values() if other.framework != backend and "keras" in other.distributions)
@@ -185,6 +207,7 @@ print(
             "steps follow masks": steps_follow_masks(CONV_GRU),
             "per occurrence": per_occurrence(CONV),
             "shapes that differ": shapes_that_differ(),
+            "tuned pipelines": tuned_pipelines(),
             "no gpu": error_of(lambda: open_session(Setup(ARM, CONV_ONLY, "gpu", 1))),
             "wrong backend": error_of(lambda: open_session(Setup(other_arm, CONV_ONLY, "cpu", 1))),
             "wrong masks": error_of(lambda: opened(CONV_ONLY).set_masks({"gru.input": np.ones((3, 2, 2))})),

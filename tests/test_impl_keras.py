@@ -74,6 +74,12 @@ def test_the_published_programs_data_path_trains_a_comparator_as_the_reference_d
     assert "weights after an epoch, dense.kernel" in {what for _, what, *_ in checks}
 
 
+def test_no_epoch_and_no_evaluation_can_wait_for_the_tuner_of_tf_data(backend, seen):
+    # It shows in some epochs of five seconds and more only, as a wait of up to as long again after the last step.
+    arms = ("keras-tensorflow", "keras-published") if backend == "tensorflow" else ()
+    assert seen["tuned pipelines"] == {name: [False] * 4 for name in arms}
+
+
 def test_train_step_fit_and_evaluation_in_any_order_train_one_and_the_same_model(seen):
     # float32: 20 updates of 1e-3 / sqrt(0.1) at most each; a lost step would show as 1e-3
     assert seen["mixed paths"] < 1e-4
