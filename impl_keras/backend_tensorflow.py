@@ -79,7 +79,7 @@ def without_tuner(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
     Its thread looks at a pipeline 10 ms after it began, then after 20 more, 40 more and so on. In TensorFlow 2.21 the
     end of a pipeline at times waits for the next look: an epoch of 5.2 s was then over after 10.25 s, one of 15 s after
-    20.5 s. Without the tuner none of 44 epochs waited, and a step took as long as before.
+    20.5 s. Without the tuner none of 46 epochs waited, and a step took as long as before.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
