@@ -1,7 +1,7 @@
 """Reports of real runs, built again from their records, are the reports that lie beside them.
 
-`tests/golden/` holds runs that `bench run` measured, as they were written. After a change that is meant to alter what a
-report says, `bench report tests/golden/RUN` for each of them, a look at the difference, and a commit.
+`tests/golden/` and `results/published/` hold runs that `bench run` measured, as they were written. After a change that
+is meant to alter what a report says, `bench report FOLDER` for each of them, a look at the difference, and a commit.
 """
 
 import re
@@ -15,7 +15,8 @@ import pytest
 from bench.report import build
 
 HERE = Path(__file__).parent
-GOLDEN = sorted(path for path in (HERE / "golden").iterdir() if path.is_dir())
+FOLDERS = (HERE / "golden", HERE.parent / "results" / "published")
+GOLDEN = [path for folder in FOLDERS for path in sorted(folder.iterdir()) if path.is_dir()]
 RECORDS = ("run.json", "cells", "parity")
 DRAW = ("contourpy", "jinja2", "markdown-it-py", "matplotlib", "numpy", "pandas", "pillow", "scipy")
 """What the bytes of a report are made by."""

@@ -83,6 +83,16 @@ def test_the_page_tells_the_claims_above_its_cards_as_report_md_does(report: str
     assert shown == [f"{verdict} {name} {words.replace('`', '')}" for name, verdict, words in told]
 
 
+def test_a_verdict_on_other_data_ends_in_a_colon_before_the_claim_begins(tmp_path: Path) -> None:
+    path = make_book(tmp_path / "run", workloads=("conv_only",), seeds=3, identity="other")
+    build(path)
+    shown = [re.sub(r"\s+", " ", element.text).strip() for element in read_page(path / "report.html").all("li")]
+    assert (
+        "CONFIRMED 3, on other data, which is not the book's: conv_only does not beat naive, tomorrow as warm as now."
+        in shown
+    )
+
+
 def test_pages_link_to_each_other_and_to_nothing_that_is_not_there(folder: Path, page: Page, head: Page) -> None:
     for each, other in ((page, FILE), (head, "report.html")):
         assert each.unmatched == []

@@ -21,6 +21,7 @@ from bench.report import (
     judgement_band,
     judgement_figures,
     judgement_frontier,
+    judgement_head,
     judgement_read,
     judgement_rounding,
     judgement_starts,
@@ -222,6 +223,11 @@ def test_every_start_is_counted_in_one_bar_and_in_the_table(run: Path, report: W
     assert "Of 20 seeds of the suite's shared initial weights, **8 are dead before the first step**" in report[0]
     for words in ("8 (19 to 64 %)", "never moved", "died after epoch 5", "2 died on the way"):
         assert words in report[1]
+
+
+def test_none_and_all_are_said_of_none_and_all_only() -> None:
+    shares = [judgement_head.share_of(count, 20_000) for count in (0, 1, 20, 10_000, 19_980, 19_999, 20_000)]
+    assert shares == ["0.0 %", "under 0.1 %", "0.1 %", "50.0 %", "99.9 %", "over 99.9 %", "100.0 %"]
 
 
 def test_every_training_is_a_line_in_the_curves_of_the_heads(run: Path) -> None:

@@ -180,7 +180,15 @@ def _outcomes(judged: Judged) -> list[str]:
 def _start(each: Outcome) -> Sequence[str]:
     if each.start is None:
         return "not looked at", "-"
-    return dead_start.state(each.start), f"{100 * each.start.live / each.start.samples:.1f} %"
+    return dead_start.state(each.start), share_of(each.start.live, each.start.samples)
+
+
+def share_of(count: int, of: int) -> str:
+    """In percent; none and all are said of none and all only, however small the rest is."""
+    said = f"{100 * count / of:.1f} %"
+    if said == "0.0 %" and count:
+        return "under 0.1 %"
+    return "over 99.9 %" if said == "100.0 %" and count < of else said
 
 
 def _reached(training: Training) -> Sequence[str]:

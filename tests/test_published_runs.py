@@ -1,0 +1,92 @@
+"""The runs that are committed under results/published: small, complete in their parts, and as the README tells them."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import bench
+from bench.judgement import dead_start
+from bench.report import judgement_read
+from bench.report.folder import load
+from bench.report.loaded import LoadedRun
+
+ROOT = Path(__file__).parent.parent
+PUBLISHED = sorted(path for path in (ROOT / "results" / "published").iterdir() if path.is_dir())
+LIMIT_BYTES = 5_000_000
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module", params=PUBLISHED, ids=lambda path: path.name)
+def published(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def rows(run: LoadedRun) -> list[str]:
+    """The README's table: every workload and arm with whole trainings."""
+    whole = run.trainings[run.trainings["ended"] == "whole"]
+    tests = run.tested[run.tested["set"] == "test"]
+    told = []
+    for (workload, arm), mine in whole.groupby(["workload", "arm"], sort=False):
+        metric = mine["metric"].iloc[0]
+        test = tests[tests["cell"].isin(mine["cell"]) & (tests["metric"] == metric)]["value"]
+        times = run.measurements[
+            run.measurements["cell"].isin(mine["cell"]) & (run.measurements["phase"] == "converge")
+        ]
+        epoch_s = times[times["counted"] == 1]["seconds"].median()
+        told.append(
+            f"| `{workload}` | {arm} | {', '.join(map(str, sorted(mine['seed'])))} | {metric} {_range(mine['best'])} "
+            f"| {_range(test)} | {epoch_s:.1f} s |"
+        )
+    return told
+
+
+def _range(values: pd.Series) -> str:
+    low, high = f"{values.min():.3f}", f"{values.max():.3f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def test_there_is_one() -> None:
+    assert PUBLISHED
+
+
+def test_a_committed_run_is_small_and_nothing_of_it_is_set_aside(published: Path) -> None:
+    run = bench.load_run(published)
+    assert sum(path.stat().st_size for path in published.rglob("*") if path.is_file()) < LIMIT_BYTES
+    assert run.set_aside == ()
+    assert len(run.trainings)
+    assert not list(published.glob("**/*.npz"))
+
+
+def test_the_readme_links_its_report_and_says_the_commit_it_was_obtained_with(published: Path) -> None:
+    run = bench.load_run(published).run
+    assert f"(results/published/{published.name}/report.md)" in README
+    assert run.environment["git"]["commit"][:7] in README
+    assert run.environment["git"]["dirty"] is False
+
+
+def test_the_figures_in_the_readme_are_those_of_the_run(published: Path) -> None:
+    expected = rows(bench.load_run(published))
+    found = [line for line in README.splitlines() if line in expected]
+    assert found == expected
+
+
+def test_the_verdicts_on_the_claims_in_the_readme_are_those_of_the_run(published: Path) -> None:
+    judged = judgement_read.judged(load(published))
+    assert judged is not None
+    said = re.findall(r"^\| (\d)\. .* \| (CONFIRMED|REFUTED|UNRESOLVED|NOT MEASURED) \|", README, re.MULTILINE)
+    assert said == [(str(found.claim.number), found.verdict) for found in judged.claims]
+
+
+def test_what_the_readme_says_of_convergence_and_of_dead_starts_is_what_the_run_says(published: Path) -> None:
+    judged = judgement_read.judged(load(published))
+    assert judged is not None
+    words = " ".join(README.split())
+    for found in judged.equivalences:
+        if found.workload == "conv" and found.estimate is not None and found.estimate.low is not None:
+            value, low, high = found.estimate.value, found.estimate.low, found.estimate.high
+            assert f"{found.verdict} by {value:+.4f} [{low:+.4f}, {high:+.4f}]" in words
+    for shares in dead_start.shares(judged.starts):
+        low, high = (100 * end for end in shares.intervals["dead"])
+        assert f"{shares.counts['dead']} of {shares.seeds} ({low:.0f} to {high:.0f} %)" in words
