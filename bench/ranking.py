@@ -57,10 +57,18 @@ def _first(level: Sequence[Rank]) -> str:
         return f"{names[0]} is fastest."
     if all(rank.verdict == "SAME" for rank in level[1:]):
         return f"{_listed(names, 'and')} are fastest and take the SAME time."
-    single = all(rank.effect is None or rank.effect.blocks == 1 for rank in level[1:])
-    why = ", one block gives no interval" if single else ""
+    if all(rank.effect is None or rank.effect.blocks == 1 for rank in level[1:]):
+        others = [_once(rank, " times as long" if rank is level[1] else "") for rank in level[1:]]
+        return f"{names[0]} is ahead of {_listed(others, 'and')}: UNRESOLVED, one block gives no interval."
     who = f"{_listed(names, 'or')} is fastest" if len(names) <= 3 else f"Which of {len(names)} arms is fastest"
-    return f"{who}: UNRESOLVED{why}."
+    return f"{who}: UNRESOLVED."
+
+
+def _once(rank: Rank, unit: str) -> str:
+    """A contestant with its time over that of the first, in the one block that both have."""
+    if rank.effect is None:
+        return f"{rank.name} (no block in common)"
+    return f"{rank.name} ({wording.ratio(rank.effect).split(' ', 1)[0]}{unit})"
 
 
 def _last(slower: Sequence[Rank], level: Sequence[Rank]) -> list[str]:
@@ -74,4 +82,4 @@ def _last(slower: Sequence[Rank], level: Sequence[Rank]) -> list[str]:
 
 
 def _listed(names: Sequence[str], word: str) -> str:
-    return f"{', '.join(names[:-1])} {word} {names[-1]}"
+    return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -139,7 +139,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Quality:
-    """What a training is judged by, on the validation set; declared before anything was trained.
+    """What a training is judged by, on the validation set; declared before the trainings it judges.
 
     `target` is what time-to-quality waits for; `naive` stands for the loss of "as warm as now" on the data at hand,
     below which a model begins to be worth anything. Two trainings are equally good within `margin`.

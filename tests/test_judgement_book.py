@@ -122,6 +122,14 @@ def test_a_switch_without_trainings_of_the_same_seeds_and_arms_is_not_measured()
     assert noisy.effect == "UNRESOLVED"
 
 
+def test_a_switch_closes_by_the_trainings_that_have_both_sides_and_not_by_others() -> None:
+    far = ours(0.03)
+    hard = ours(0.015, workload=HARD)
+    beside = ours(-0.2, shakes=(0.0, 0.4), workload=HARD, arm="b")  # so wide that the book could be one of them
+    assert validation([*hard, *beside]).place == "INSIDE"
+    assert gates(far, [*hard, *beside]).effect == "NARROWS"
+
+
 def test_every_reason_is_named_and_what_has_no_switch_says_so() -> None:
     genuine = make_judged("conv", "genuine")
     found = book.switches("conv", genuine, PUBLISHED, {})

@@ -15,6 +15,7 @@ from bench import record
 from bench.report import build
 from bench.report.judgement_head import FILE
 
+EIGHT = ("6 as published", "6 with logits")
 HOSTILE = "=cmd|'/C calc'!A0\n# <script>alert(1)</script><img src=x onerror=alert(2)> `x` [a](http://h) \u202e\x1b[31m"
 
 
@@ -59,7 +60,7 @@ def test_the_verdict_of_every_claim_stands_first_and_is_that_of_the_table(report
     first = re.findall(r"^- Claim ([^:]+): \*\*([^*]+)\*\*\.", section(report, "## Verdict"), re.M)
     claims = tables(section(report, "## Claims"))[0]
     assert first == [(row[0], row[1]) for row in claims[1:]]
-    assert [name for name, _ in first] == ["1", "2 on cpu", "2 on gpu", "3", "4", "5", "6", "7"]
+    assert [name for name, _ in first] == ["1", "2 on cpu", "2 on gpu", "3", "4", "5", *EIGHT, "7"]
     assert "[The broken head](broken-head.html): Of 20 seeds" in section(report, "## Verdict")
 
 
@@ -78,7 +79,7 @@ def test_the_page_tells_the_claims_above_its_cards_as_report_md_does(report: str
     ]
     assert page.elements[places[0]].attributes["class"] == "glance"
     claims = [e for e in page.elements if e.tag == "li" and "section" in e.inside and "article" not in e.inside]
-    shown = [re.sub(r"\s+", " ", element.text).strip() for element in claims[:8]]
+    shown = [re.sub(r"\s+", " ", element.text).strip() for element in claims[:9]]
     told = re.findall(r"^- Claim ([^:]+): \*\*([^*]+)\*\*\. (.*)$", section(report, "## Verdict"), re.M)
     assert shown == [f"{verdict} {name} {words.replace('`', '')}" for name, verdict, words in told]
 
@@ -91,6 +92,38 @@ def test_a_verdict_on_other_data_ends_in_a_colon_before_the_claim_begins(tmp_pat
         "CONFIRMED 3, on other data, which is not the book's: conv_only does not beat naive, tomorrow as warm as now."
         in shown
     )
+
+
+def test_a_block_whose_arms_were_measured_apart_and_seeds_chosen_by_their_start_are_told_first(tmp_path: Path) -> None:
+    path = make_book(tmp_path / "run", workloads=("conv", HEAD), fewer={HEAD: 5})
+    planned = [path / "cells" / f"{cell.id}.json" for cell in record.read(path / "run.json", record.Run).plan]
+    late = path / "cells" / "conv.torch-eager.cpu.s1.json"
+    for number, cell in enumerate(sorted(planned, key=lambda cell: cell == late)):
+        edit(cell, started=f"2026-01-05T{number:02d}:00:00Z")
+    build(path)
+    told = notices((path / "report.md").read_text())
+    assert "**Seeds chosen by their start** (conv.head-as_published: 3, 4)" in told
+    apart = re.search(r"\*\*Measured apart\*\* \(blocks of (.*)\): their arms did not run one after another", told)
+    assert apart is not None
+    assert apart[1] == "conv: 2"
+    together = make_book(tmp_path / "together", workloads=("conv", HEAD))
+    build(together)
+    told = notices((together / "report.md").read_text())
+    assert "Measured apart" not in told
+    assert "chosen by their start" not in told
+
+
+def test_losses_at_the_end_are_compared_in_the_blocks_that_all_arms_have(tmp_path: Path) -> None:
+    path = make_book(tmp_path / "run", workloads=("conv",))
+    for seed in (1, 2):
+        (path / "cells" / f"conv.torch-eager.cpu.s{seed}.json").unlink()
+    build(path)
+    ends = [
+        record.read(path / "cells" / f"conv.{arm}.cpu.s0.json", record.Cell).curve[-1].validation["loss"]
+        for arm in ("keras-tensorflow", "torch-eager")
+    ]
+    said = f"Validation loss after epoch 10: {min(ends):.4f} to {max(ends):.4f} over 2 arms"
+    assert said in section((path / "report.md").read_text(), "## In words")
 
 
 def test_pages_link_to_each_other_and_to_nothing_that_is_not_there(folder: Path, page: Page, head: Page) -> None:

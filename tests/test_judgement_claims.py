@@ -40,9 +40,12 @@ def trained(name: str, best: float, shakes: Sequence[float] = SHAKES, epochs: in
     ]  # fmt: skip
 
 
-def judged(number: int, *trainings: Sequence[Training], of: record.Run | None = None, device: str = "cpu") -> Judgement:
+def judged(
+    number: int, *trainings: Sequence[Training], of: record.Run | None = None, device: str = "cpu", variant: str = ""
+) -> Judgement:
     found = claims.judge(of or run(), [training for group in trainings for training in group])
-    return next(each for each in found if each.claim.number == number and each.device in (None, device))
+    mine = (each for each in found if (each.claim.number, each.claim.variant) == (number, variant))
+    return next(each for each in mine if each.device in (None, device))
 
 
 CASES: list[tuple[int, list[tuple[str, float, dict[str, Any]]], str]] = [
@@ -81,21 +84,46 @@ def test_a_claim_is_judged_as_declared(number: int, made: Any, verdict: str) -> 
         assert all(part.seeds)
 
 
-def with_eighth(value: float, shake: float, seed: int) -> Training:
+LOGITS, PUBLISHED = ("conv", "with logits"), ("conv.head-as_published", "as published")
+
+
+def with_eighth(value: float, shake: float, seed: int, workload: str = "conv") -> Training:
     values = [0.80 + shake] * 7 + [value + shake, 0.86 + shake, 0.8 + shake]
-    return make_training(values, seed=seed)
+    return make_training(values, seed=seed, workload=workload)
 
 
+@pytest.mark.parametrize(("workload", "variant"), [LOGITS, PUBLISHED])
 @pytest.mark.parametrize(("eighth", "verdict"), [(0.858, "CONFIRMED"), (0.82, "REFUTED")])
-def test_eight_epochs_are_right_if_stopping_there_costs_less_than_the_margin(eighth: float, verdict: str) -> None:
-    trainings = [with_eighth(eighth, shake, seed) for seed, shake in enumerate(SHAKES)]
-    found = judged(6, trainings)
+def test_eight_epochs_are_right_if_stopping_there_costs_less_than_the_margin(
+    eighth: float, verdict: str, workload: str, variant: str
+) -> None:
+    of = run(names=(workload,))
+    trainings = [with_eighth(eighth, shake, seed, workload) for seed, shake in enumerate(SHAKES)]
+    found = judged(6, trainings, of=of, variant=variant)
     assert found.verdict == verdict
     assert "best epochs: 9, 9, 9; 8 does not lie among them" in found.notes
-    assert judged(6, trainings[:1]).verdict == "UNRESOLVED", "one seed"
-    short = [make_training([0.8, 0.9], seed=seed) for seed in range(3)]
-    assert judged(6, short).verdict == "NOT MEASURED"
-    assert judged(6, [*trainings, make_training([0.8], seed=9, ended="diverged")]).verdict == "UNRESOLVED"
+    assert judged(6, trainings[:1], of=of, variant=variant).verdict == "UNRESOLVED", "one seed"
+    short = [make_training([0.8, 0.9], seed=seed, workload=workload) for seed in range(3)]
+    assert judged(6, short, of=of, variant=variant).verdict == "NOT MEASURED"
+    diverged = make_training([0.8], seed=9, ended="diverged", workload=workload)
+    assert judged(6, [*trainings, diverged], of=of, variant=variant).verdict == "UNRESOLVED"
+
+
+def test_each_head_has_its_own_verdict_on_the_eight_epochs_and_no_dead_seed_has_a_say() -> None:
+    of = run(names=("conv", PUBLISHED[0]))
+    logits = [with_eighth(0.82, shake, seed) for seed, shake in enumerate(SHAKES)]
+    published = [with_eighth(0.858, shake, seed, PUBLISHED[0]) for seed, shake in enumerate(SHAKES)]
+    published += [make_training([0.5] * 10, seed=seed, workload=PUBLISHED[0], dead=True) for seed in (14, 10)]
+    verdicts = {variant: judged(6, logits, published, of=of, variant=variant) for _, variant in (LOGITS, PUBLISHED)}
+    assert {variant: found.verdict for variant, found in verdicts.items()} == {
+        "with logits": "REFUTED",
+        "as published": "CONFIRMED",
+    }
+    assert verdicts["as published"].notes == (
+        "left out: dead seeds 14, 10, for which no number of epochs is right or wrong",
+        "best epochs: 9, 9, 9; 8 does not lie among them",
+    )
+    assert verdicts["as published"].parts[0].seeds == (3,)
 
 
 @pytest.mark.parametrize(
@@ -104,15 +132,29 @@ def test_eight_epochs_are_right_if_stopping_there_costs_less_than_the_margin(eig
 def test_blindness_to_order_is_judged_from_the_shuffled_validation_set(only: float, gru: float, verdict: str) -> None:
     def shuffled(name: str, factor: float, permutations: int = 2) -> list[Training]:
         made = []
-        for each in trained(name, 0.3):
+        for each in trained(name, NAIVE - FAR):
             best = each.points[each.best_epoch - 1].validation["loss"]
             costs = tuple({"loss": best * (factor + shake)} for shake in (-0.01, 0.01)[:permutations])
             made.append(dataclasses.replace(each, tested=record.Tested(each.best_epoch, {}, 1.0, costs)))
         return made
 
-    assert judged(7, shuffled("conv_only", only), shuffled("conv_gru", gru)).verdict == verdict
+    found = judged(7, shuffled("conv_only", only), shuffled("conv_gru", gru))
+    assert found.verdict == verdict
+    assert f"conv_only, of every training, over 2 permutations: {only:.2f}, {only:.2f}, {only:.2f}" in found.notes
+    assert not any("without skill" in note for note in found.notes), "they beat it"
     unshuffled = judged(7, shuffled("conv_only", only, permutations=0), shuffled("conv_gru", gru, permutations=0))
     assert unshuffled.verdict == "NOT MEASURED"
+
+
+def test_blindness_to_order_of_models_that_do_not_beat_the_naive_forecast_is_told_with_that() -> None:
+    made = []
+    for each in trained("conv_only", NAIVE + FAR):
+        best = each.points[each.best_epoch - 1].validation["loss"]
+        made.append(dataclasses.replace(each, tested=record.Tested(each.best_epoch, {}, 1.0, ({"loss": best},))))
+    no_skill = "no training of conv_only beats the naive forecast: a model without skill may be blind to order for that"
+    assert no_skill in judged(7, made).notes
+    better = [*made[1:], dataclasses.replace(made[0], values=(NAIVE - FAR, *made[0].values[1:]))]
+    assert no_skill not in judged(7, better).notes
 
 
 def test_several_arms_of_a_seed_are_one_seed_and_only_arms_of_both_sides_count() -> None:

@@ -33,6 +33,7 @@ from bench.report.judgement_read import Judged
 Written = tuple[str, str, dict[tuple[str, ...], Drawing]]
 """The blocks of the report, the page on the head, the figures."""
 WORKLOADS = ("conv", "conv_only", "conv_gru", HEAD, "lstm")
+EIGHT = ("6 as published", "6 with logits")
 HOSTILE = "=cmd|'/C calc'!A0\n# <script>alert(1)</script> `x` ![i](http://h) $x^2$ \u202e\x1b[31m" + "long " * 40
 
 
@@ -84,7 +85,7 @@ def test_the_sections_stand_in_their_order_and_every_claim_has_its_row_and_its_p
         "## Every training",
     ]  # fmt: skip
     (claims, *_) = tables(text)
-    assert [row[0] for row in claims[1:]] == ["1", "2 on cpu", "2 on gpu", "3", "4", "5", "6", "7"]
+    assert [row[0] for row in claims[1:]] == ["1", "2 on cpu", "2 on gpu", "3", "4", "5", *EIGHT, "7"]
     for row in claims[1:]:
         assert f"**Claim {row[0]}: {row[1]}" in text
         assert row[1] in ("CONFIRMED", "REFUTED", "UNRESOLVED", "NOT MEASURED")

@@ -46,6 +46,7 @@ def test_what_never_gets_there_counts_as_the_common_horizon() -> None:
     assert found["slow"].mean_s is not None
     assert found["slow"].mean_s.value == pytest.approx((30 + 40 + 40) / 3)
     assert not found["quick"].mean_s.known, "where nobody got there the seconds say nothing"
+    assert (found["quick"].shortest_s, found["slow"].shortest_s) == (40.0, 180.0)
 
 
 @pytest.mark.parametrize("ended", ["diverged", "failed", "dead"])

@@ -165,7 +165,7 @@ UNSTEADY = [1.5, 0.8, 1.6, 0.7, 1.5, 0.8]
             {"a": STEADY, "b": [1.001] * 6, "c": UNSTEADY, "d": [2.0] * 6},
             "a, b or c is fastest: UNRESOLVED. d takes 2.000 times as long as a [1.998, 2.002].",
         ),
-        ({"a": [1.0], "b": [2.0]}, "a or b is fastest: UNRESOLVED, one block gives no interval."),
+        ({"a": [1.0], "b": [2.0]}, "a is ahead of b (2.00 times as long): UNRESOLVED, one block gives no interval."),
     ],
 )
 def test_the_answer_in_words(figures, answer):

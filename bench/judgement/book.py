@@ -174,7 +174,8 @@ def _switched(
         return Switch(what, other, "WIDENS", nearer)
     if not nearer.above(0):
         return Switch(what, other, "UNRESOLVED", nearer, "the interval holds 0")
-    losses = (curve for curve in curves(published, sides[1]) if (curve.split, curve.metric) == ("validation", "loss"))
+    judged = [training for training in sides[1] if (training.arm, training.seed) in common]
+    losses = (curve for curve in curves(published, judged) if (curve.split, curve.metric) == ("validation", "loss"))
     return Switch(what, other, "CLOSES" if next(losses).place == "INSIDE" else "NARROWS", nearer)
 
 

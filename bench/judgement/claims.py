@@ -1,8 +1,9 @@
-"""The seven claims of the book's text, each with what decides it, declared before any training was seen.
+"""The seven claims of the book's text, each with what decides it, declared before the trainings it is judged from.
 
 How seeds, arms and censored trainings enter stands in `bench.judgement.evidence`. Quality is the best validation value
-of the workload's own schedule by its declared metric; the margin is the one it declares. A classifier is judged with
-the head `logits`: with the published one most seeds do not learn (see the page on it), which the text did not mean.
+of the workload's own schedule by its declared metric; the margin is the one it declares. Two classifiers are compared
+with the head `logits`: under the published one a seed may be unable to learn, which the text did not mean. A claim
+about the course of one training is judged under both heads, since the text speaks of the published one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from functools import partial
 
 from bench.judgement import evidence
 from bench.judgement.evidence import Part, Verdict
-from bench.judgement.trainings import Training, Untried, of
+from bench.judgement.trainings import PUBLISHED_HEAD, Training, Untried, of
 from bench.published import COMPARABLE, published_curve
 from bench.record import Run
 
@@ -37,9 +38,11 @@ class Claim:
     decides: str
     workloads: tuple[str, ...]
     parts: Callable[[Run, Mine], list[Part]]
-    notes: Callable[[Mine], list[str]] | None = None
+    notes: Callable[[Run, Mine], list[str]] | None = None
     """What a reader should know beside the verdict."""
     by_device: bool = False
+    variant: str = ""
+    """Of a claim that is judged more than once: how the workload was trained, `with logits`."""
 
 
 def _margin(run: Run, *names: str) -> float:
@@ -88,29 +91,33 @@ def _sixth(run: Run, mine: Mine) -> list[Part]:
             return None
         return abs(training.best[-1] - training.values[CHOSEN - 1])
 
-    margin = _margin(run, "conv")
-    what = f"best validation accuracy of conv minus that of epoch {CHOSEN}"
+    ((name, trainings),) = mine.items()
+    margin = _margin(run, name)
+    what = f"best validation accuracy of {name} minus that of epoch {CHOSEN}"
     costs_more = partial(evidence.decide, sure=margin, none=margin)
-    return [evidence.opposite(evidence.averaged(what, mine["conv"], cost, costs_more, "difference"))]
+    learning = [training for training in trainings if not training.dead]
+    return [evidence.opposite(evidence.averaged(what, learning, cost, costs_more, "difference"))]
 
 
 def _seventh(run: Run, mine: Mine) -> list[Part]:
-    def cost(training: Training) -> float | None:
-        tested = training.tested
-        if tested is None or not 0 < tested.epoch <= training.epochs:
-            return None
-        losses = [metrics["loss"] for metrics in tested.shuffled if "loss" in metrics]
-        in_order = training.points[tested.epoch - 1].validation["loss"]
-        return sum(losses) / len(losses) / in_order if losses and in_order > 0 else None
-
     whats = [f"validation loss of {name}, shuffled over in order" for name in ("conv_only", "conv_gru")]
     bounds = [partial(evidence.decide, sure=bound, none=bound) for bound in (LITTLE, MUCH)]
-    little = evidence.averaged(whats[0], mine["conv_only"], cost, bounds[0], "ratio")
-    much = evidence.averaged(whats[1], mine["conv_gru"], cost, bounds[1], "ratio")
+    little = evidence.averaged(whats[0], mine["conv_only"], _shuffled, bounds[0], "ratio")
+    much = evidence.averaged(whats[1], mine["conv_gru"], _shuffled, bounds[1], "ratio")
     return [evidence.opposite(little), much]
 
 
-def _low_forties(mine: Mine) -> list[str]:
+def _shuffled(training: Training) -> float | None:
+    """Validation loss with shuffled time steps, mean of the permutations, over that in order, at the best epoch."""
+    tested = training.tested
+    if tested is None or not 0 < tested.epoch <= training.epochs:
+        return None
+    losses = [metrics["loss"] for metrics in tested.shuffled if "loss" in metrics]
+    in_order = training.points[tested.epoch - 1].validation["loss"]
+    return sum(losses) / len(losses) / in_order if losses and in_order > 0 else None
+
+
+def _low_forties(run: Run, mine: Mine) -> list[str]:
     """Claim 3: what the text says of its own output."""
     published = published_curve("conv_only.csv")
     assert published is not None, "this package carries it"
@@ -123,19 +130,47 @@ def _low_forties(mine: Mine) -> list[str]:
     return [said + (f"; ours, best epochs: {', '.join(ours)}" if ours else "")]
 
 
-def _best_epochs(mine: Mine) -> list[str]:
+def _best_epochs(run: Run, mine: Mine) -> list[str]:
     """Claim 6: where the best epochs lie."""
-    found = sorted(training.best_epoch for training in mine["conv"] if training.epochs)
+    trainings = [training for found in mine.values() for training in found if training.epochs]
+    dead = [str(training.seed) for training in trainings if training.dead]
+    found = sorted(training.best_epoch for training in trainings if not training.dead)
+    told = [f"left out: dead seeds {', '.join(dead)}, for which no number of epochs is right or wrong"] if dead else []
     if not found:
-        return []
+        return told
     inside = "lies among them" if found[0] <= CHOSEN <= found[-1] else "does not lie among them"
-    return [f"best epochs: {', '.join(map(str, found))}; {CHOSEN} {inside}"]
+    return [*told, f"best epochs: {', '.join(map(str, found))}; {CHOSEN} {inside}"]
 
 
-def _windows(mine: Mine) -> list[str]:
+def _windows(run: Run, mine: Mine) -> list[str]:
     """Claims 4 and 5: their workloads look back differently far."""
     return ["the two look back differently far, so their validation windows are not quite the same"]
 
+
+def _skill(run: Run, mine: Mine) -> list[str]:
+    """Claim 7: how many permutations there are, the ratio of every training, and whether there is any skill to lose."""
+    told = []
+    for name, trainings in mine.items():
+        ratios = [(training, ratio) for training in trainings if (ratio := _shuffled(training)) is not None]
+        if not ratios:
+            continue
+        counts = sorted({len(training.tested.shuffled) for training, _ in ratios if training.tested})
+        each = ", ".join(f"{ratio:.2f}" for _, ratio in ratios)
+        told.append(f"{name}, of every training, over {' or '.join(map(str, counts))} permutations: {each}")
+        naive = run.workloads[name].naive_loss
+        if naive is not None and all(training.best[-1] >= naive for training, _ in ratios):
+            told.append(
+                f"no training of {name} beats the naive forecast: a model without skill may be blind to order for that"
+            )
+    return told
+
+
+EIGHT = f"{CHOSEN} epochs are right for `conv`."
+EIGHT_DECIDES = (
+    f"What stopping after {CHOSEN} epochs costs: the best validation accuracy of the schedule minus that of epoch "
+    f"{CHOSEN} itself, whether it came earlier or later. CONFIRMED: the interval lies below the margin. REFUTED: "
+    f"above it. Told beside it: the best epoch of every training, and whether {CHOSEN} lies among them."
+)
 
 CLAIMS = (
     Claim(
@@ -183,16 +218,8 @@ CLAIMS = (
         _fifth,
         _windows,
     ),
-    Claim(
-        6,
-        f"{CHOSEN} epochs are right for `conv`.",
-        f"What stopping after {CHOSEN} epochs costs: the best validation accuracy of the schedule minus that of epoch "
-        f"{CHOSEN} itself, whether it came earlier or later. CONFIRMED: the interval lies below the margin. REFUTED: "
-        f"above it. Told beside it: the best epoch of every seed, and whether {CHOSEN} lies among them.",
-        ("conv",),
-        _sixth,
-        _best_epochs,
-    ),
+    Claim(6, EIGHT, EIGHT_DECIDES, (f"conv.head-{PUBLISHED_HEAD}",), _sixth, _best_epochs, variant="as published"),
+    Claim(6, EIGHT, EIGHT_DECIDES, ("conv",), _sixth, _best_epochs, variant="with logits"),
     Claim(
         7,
         "Convolutions with pooling are nearly blind to order: shuffled time steps cost `conv_only` little and "
@@ -202,6 +229,7 @@ CLAIMS = (
         f"`conv_only` above {LITTLE:g}, or `conv_gru` below {MUCH:g}.",
         ("conv_only", "conv_gru"),
         _seventh,
+        _skill,
     ),
 )
 
@@ -227,7 +255,7 @@ class Judgement:
 
 
 def judge(run: Run, trainings: Sequence[Training], untried: Sequence[Untried] = ()) -> tuple[Judgement, ...]:
-    """All claims in their order; the one about devices once for each."""
+    """All claims in their order; the one about devices once for each, the one about a course once for each head."""
     return tuple(
         _judge(claim, device, run, of(trainings, device=device), untried)
         for claim in CLAIMS
@@ -242,7 +270,7 @@ def _judge(
     missing = [name for name, found in mine.items() if not found]
     parts = tuple(claim.parts(run, mine))
     behind = {training.identity: None for found in mine.values() for training in found}
-    notes = [*_missing(missing, device, untried), *(claim.notes(mine) if claim.notes else ())]
+    notes = [*_missing(missing, device, untried), *(claim.notes(run, mine) if claim.notes else ())]
     return Judgement(claim, device, evidence.conclusion(parts), parts, tuple(behind), tuple(notes))
 
 

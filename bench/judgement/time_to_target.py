@@ -54,6 +54,8 @@ class TimeToTarget:
     """None: everybody got there, or no training has a whole schedule to set one."""
     mean_s: Estimate | None
     """Restricted to the horizon; None where somebody did not get there and there is no horizon."""
+    shortest_s: float
+    """Whole schedule of the arm, from beginning to end; 0 without one."""
 
     @property
     def share(self) -> tuple[int, int]:
@@ -114,6 +116,9 @@ def times(trainings: Sequence[Training], target: float) -> tuple[TimeToTarget, .
                     epochs=epochs,
                     horizon_s=limit_s,
                     mean_s=restricted_mean(reached, limit_s, resolution_s),
+                    shortest_s=min(
+                        (clock_s(training, clock)[-1] for training in mine if training.ended == "whole"), default=0.0
+                    ),
                 )
             )
     return tuple(found)

@@ -120,16 +120,17 @@ def gain(more_is_better: bool, a: float, b: float) -> float:
 
 
 def read(run: Run, cells: Iterable[Cell]) -> tuple[Training, ...]:
-    """The trainings among the cells, in their order; those of a workload that declares no quality are not judged.
+    """The trainings among the cells, by workload and seed, else in their order.
 
-    Workloads declare one from schema 3 on.
+    Those of a workload that declares no quality are not judged; workloads declare one from schema 3 on.
     """
-    planned = {entry.id: entry for entry in run.plan}
-    return tuple(
+    planned, order = {entry.id: entry for entry in run.plan}, list(run.workloads)
+    found = (
         _training(cell, run.workloads[cell.workload])
         for cell in cells
         if _is_training(cell, planned.get(cell.id)) and _judged(run, cell.workload) and _begun(cell)
     )
+    return tuple(sorted(found, key=lambda training: (order.index(training.workload), training.seed)))
 
 
 def untried(run: Run, cells: Iterable[Cell]) -> tuple[Untried, ...]:

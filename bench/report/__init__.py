@@ -7,9 +7,8 @@ Nothing is measured here and nothing is added: building again from the same reco
 
 from pathlib import Path
 
-from bench import derived, record
+from bench import record
 from bench.errors import UsageError
-from bench.record import Run
 from bench.report import (
     figures,
     frames,
@@ -23,7 +22,7 @@ from bench.report import (
     verdicts,
 )
 from bench.report.answers import answer
-from bench.report.appendix import appendix
+from bench.report.appendix import appendix, seeds
 from bench.report.contest import Contest
 from bench.report.figures import Drawing
 from bench.report.folder import Folder, load
@@ -76,17 +75,7 @@ def _facts(folder: Folder) -> str:
     ended = f"; ended {text(run.finished)}" if run.finished else ""
     because = f" ({text(run.ended_because)})" if run.ended_because else ""
     course = f"started {text(run.started)}{ended}{because}"
-    return f"Profile {text(run.profile)} on {text(run.device)}, {_seeds(run)}{budget}; {course}."
-
-
-def _seeds(run: Run) -> str:
-    """The run's, or those of its whole trainings."""
-    seeds = sorted(
-        {run.seed if cell.seed is None else cell.seed for cell in run.plan if derived.CONVERGE in cell.phases}
-    )
-    if len(seeds) < 2:
-        return f"seed {seeds[0] if seeds else run.seed}"
-    return f"{len(seeds)} seeds from {seeds[0]} to {seeds[-1]}"
+    return f"Profile {text(run.profile)} on {text(run.device)}, {seeds(run)}{budget}; {course}."
 
 
 def _whose(folder: Folder) -> list[str]:

@@ -95,14 +95,32 @@ def _unmeasured(contest: Contest) -> list[str]:
 
 
 def learning(contest: Contest) -> list[str]:
-    """Where the losses of the arms that went furthest ended, as one line; none where no curve tells."""
+    """Where the losses of the arms that went furthest ended, as one line; none where no curve tells.
+
+    Only in the blocks that all of them have: other seeds end elsewhere, whichever the arm.
+    """
     last = [arm for arm in contest.arms if arm.epochs == contest.epochs and "loss" in arm.validation]
     if not last or contest.cut_epoch_steps:
         return []
-    losses = [arm.validation["loss"].median for arm in last]
+    losses = _last_losses(contest, [arm.contestant for arm in last])
+    if not losses:
+        return []
     low, high = f"{min(losses):.4f}", f"{max(losses):.4f}"
     words = (low if low == high else f"{low} to {high}") + (f" over {len(last)} arms" if len(last) > 1 else "")
     naive = contest.spec.naive_loss
     beside = f"; naive {naive:.4f}" if naive is not None else ""
     verdict = "" if contest.judged else " Too few trainings for a verdict on it."
     return [f"Validation loss after epoch {contest.epochs}: {words}{beside}.{verdict}"]
+
+
+def _last_losses(contest: Contest, arms: Sequence[str]) -> list[float]:
+    """Validation loss after the last epoch, median over the blocks that all arms have, of each of them."""
+    points = contest.points
+    kept = points[
+        (points["split"] == "validation")
+        & (points["metric"] == "loss")
+        & (points["epoch"] == contest.epochs)
+        & points["contestant"].isin(arms)
+    ]
+    table = kept.pivot_table(index="block", columns="contestant", values="value", aggfunc="median").dropna()
+    return [] if table.empty else [float(value) for value in table.median()]

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from bench import derived, record
 from bench.record import ABSENT
 from bench.report.contamination import disturbances
 from bench.report.folder import Folder
@@ -12,6 +13,8 @@ from bench.report.settings import settings
 from bench.wording import number
 
 TAIL_LINES = 15
+SEEDS = 10
+"""So many are told one by one."""
 
 
 def appendix(folder: Folder) -> list[str]:
@@ -86,6 +89,19 @@ def _reproduce(folder: Folder) -> list[str]:
         fence(shlex.join(run.command)),
         f"{code(f'bench reproduce {shlex.quote(run.id)}')} says what this was obtained with, image, versions and data "
         "included, and how to obtain it again; with `--yes` it does so and compares the two.",
-        f"Seed {run.seed}; {commit}{changed}; result schema {run.schema}. Every raw round is in `measurements.csv`, "
-        "every epoch in `curves.csv`; `bench report` makes this page again from the records beside it.",
+        f"Measured at {commit}{changed}; {seeds(run)}; result schema {run.schema}. Every raw round is in "
+        "`measurements.csv`, every epoch in `curves.csv`; `bench report` makes this page again from the records beside "
+        "it.",
     ]
+
+
+def seeds(run: record.Run) -> str:
+    """The run's, or those of its whole trainings, in words."""
+    found = sorted(
+        {run.seed if cell.seed is None else cell.seed for cell in run.plan if derived.CONVERGE in cell.phases}
+    )
+    if len(found) < 2:
+        return f"seed {found[0] if found else run.seed}"
+    if len(found) > SEEDS:
+        return f"{len(found)} seeds from {found[0]} to {found[-1]}"
+    return f"seeds {', '.join(map(str, found))}"

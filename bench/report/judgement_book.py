@@ -134,9 +134,10 @@ def _legend() -> str:
     return (
         "How to read it: the published curve is one training. Distances are ours minus published, mean over the "
         "epochs, with the 95 % prediction interval of one more training like ours: **INSIDE**: it holds 0, so the "
-        "book could be one of ours, which proves no agreement; **OUTSIDE**: it does not; **UNRESOLVED**: fewer than "
+        "book could be one of ours. That proves no agreement: a wide interval holds much, and epochs above and below "
+        "the published ones cancel; the tables have each. **OUTSIDE**: it does not; **UNRESOLVED**: fewer than "
         "three seeds. A band from smallest to largest of N seeds is left at any epoch by 2 in N + 1 trainings like "
-        "them: with three seeds by every second. Switches: **CLOSES**, the trainings with it come nearer and are "
-        "INSIDE; **NARROWS**, nearer; **WIDENS**, farther; mean distance over epochs without its sign, same arms and "
-        "seeds."
+        "them: with three seeds by every second. Switches, by the validation loss of the arms and seeds trained both "
+        "ways: **CLOSES**, with it they come nearer and are INSIDE; **NARROWS**, nearer; **WIDENS**, farther; by mean "
+        "distance over epochs without its sign."
     )

@@ -16,29 +16,41 @@ def blocks(judged: Judged) -> list[str]:
             name(found),
             f"**{found.verdict}**",
             found.claim.text,
-            _effect(found.parts),
-            _seeds(found.parts),
+            effect(found.parts),
+            seeds(found.parts),
             numbers(map(short, found.identity)),
         ]
         for found in judged.claims
     ]
     header = ["claim", "verdict", "the text says", "effect and 95 % interval", "seeds", "data"]
     note = (
-        "What decides each claim was declared before anything was trained and stands with it below. The unit is the "
-        "seed: arms that trained from one seed are averaged first. Fewer than three seeds have no interval and decide "
-        "nothing about quality; epoch times are decided without one only where a machine slower by half would not "
-        "change the answer. A training that diverged, failed or is dead stays in: the verdict must be the same "
-        "wherever it would have ended. A classifier is judged with the head `logits`."
+        "What decides each claim was declared in the suite's code before these trainings, and stands with it below. "
+        f"{_margins(judged)}The unit is the seed: arms that trained from one seed are averaged first, ratios too. "
+        "Fewer than three seeds have no interval and decide nothing about quality; epoch times are decided without one "
+        "only where a machine slower by half would not change the answer. A training that diverged, failed or is dead "
+        "stays in: the verdict must be the same wherever it would have ended. Classifiers are compared with the head "
+        "`logits`; claim 6 is judged under both, since the text speaks of the published one."
     )
     return ["## Claims", table(header, rows, left=len(header)), note, *(_paragraph(found) for found in judged.claims)]
 
 
+def _margins(judged: Judged) -> str:
+    """The declared margins, a sentence; empty without any."""
+    by_size: dict[tuple[float, str], None] = {}
+    for spec in judged.run.workloads.values():
+        if spec.quality is not None:
+            by_size[spec.quality.margin, spec.quality.metric] = None
+    sizes = " and ".join(f"{margin:g} in validation {text(metric)}" for margin, metric in by_size)
+    return f"The margin is {sizes}. " if sizes else ""
+
+
 def name(found: Judgement) -> str:
-    """`2 on cpu`."""
-    return f"{found.claim.number}" + (f" on {short(found.device)}" if found.device else "")
+    """`2 on cpu`, `6 with logits`."""
+    on = f" on {short(found.device)}" if found.device else ""
+    return f"{found.claim.number}{on}" + (f" {found.claim.variant}" if found.claim.variant else "")
 
 
-def _effect(parts: Sequence[Part]) -> str:
+def effect(parts: Sequence[Part]) -> str:
     """What was measured and how much it is; arms of one effect as their range."""
     told = []
     for what in dict.fromkeys(part.what for part in parts):
@@ -56,7 +68,8 @@ def _unit(part: Part) -> str:
     return " times" if part.kind == "ratio" else ""
 
 
-def _seeds(parts: Sequence[Part]) -> str:
+def seeds(parts: Sequence[Part]) -> str:
+    """How many each side of each effect has."""
     return "; ".join(dict.fromkeys(" and ".join(map(str, part.seeds)) for part in parts if part.seeds)) or "-"
 
 

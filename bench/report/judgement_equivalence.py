@@ -76,5 +76,7 @@ def _legend() -> str:
         "wrong that it is no chance. **UNDERPOWERED**: neither, or fewer than three seeds; would decide: with so many "
         "seeds, in 4 of 5 cases, if the observed mean and scatter are the true ones. Of pairs that differ by just the "
         "margin 1 in 20 is called EQUIVALENT. Trainings that diverged, failed or are dead stay in: a pair of which one "
-        "went wrong is never EQUIVALENT."
+        "went wrong is never EQUIVALENT. Arms equal to the reference part in a training all the same: sums in another "
+        "order differ in the seventh digit, every step hands that on and enlarges it, and dropout masks are each "
+        "framework's own."
     )

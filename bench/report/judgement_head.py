@@ -1,4 +1,4 @@
-"""The page on the published head of `conv`, which most seeds do not learn under; and what the report says of it."""
+"""The page on the published head of `conv`, under which a seed can be dead; and what the report says of it."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,9 @@ def summary(judged: Judged) -> list[str]:
     """The part of the report: the answers of the page and where it is; nothing where there is nothing of it."""
     if not measured(judged):
         return []
-    page = f"What is broken, and why accuracy falls while the loss falls, has a page of its own: [{TITLE}]({FILE})."
+    page = (
+        f"What is broken, and why accuracy falls while the training loss falls: [{TITLE}]({FILE}), a page of its own."
+    )
     return [f"## {TITLE}", _dead(judged), _became(judged), page]
 
 

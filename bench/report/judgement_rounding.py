@@ -1,4 +1,4 @@
-"""Why accuracy falls while the loss falls under the published head: outputs that round to neither label."""
+"""Why accuracy falls while the training loss falls under the published head: outputs that round to neither label."""
 
 from collections.abc import Iterator
 
@@ -25,19 +25,21 @@ AS_PUBLISHED, DASHED = "-", (0, (3, 1.5))
 def lead(judged: Judged) -> str:
     """The answer as a bullet of Markdown."""
     said = (
-        "- **Why accuracy falls while the loss falls.** Accuracy counts `round(output) == label`, and nothing holds an "
-        "output back: above 1.5 it rounds to 2, below -0.5 to -1, and both count as wrong, however right the side. The "
-        "loss is the smallest there is on that side: a model that grows surer of right answers loses accuracy for it."
+        "- **Why accuracy falls while the training loss falls.** Accuracy counts `round(output) == label`: an output "
+        "above 1.5 rounds to 2, one below -0.5 to -1, and both count as wrong, however right the side. Beyond 0 and 1 "
+        "the loss of a right answer is the least there is, so that nothing pulls an output back: a model that grows "
+        "surer of right answers loses accuracy for it."
     )
     last = [(training, training.points[-1]) for training in _alive(judged) if _told(training.points[-1])]
     if not last:
         return said
-    above, accuracy, cut = (
-        sum(point.validation[name] for _, point in last) / len(last) for name in (ABOVE, "accuracy", CUT)
+    above, below, accuracy, cut = (
+        sum(point.validation[name] for _, point in last) / len(last) for name in (ABOVE, BELOW, "accuracy", CUT)
     )
     return said + (
         f" Here, after the last epoch of {count(len(last), 'training')} alive to the end, {100 * above:.1f} % "
-        f"of the validation outputs lie above 1.5; accuracy is {accuracy:.4f}, and {cut:.4f} if outputs are cut at 0.5."
+        f"of the validation outputs lie above 1.5 and {100 * below:.1f} % below -0.5; validation accuracy is "
+        f"{accuracy:.4f}, and {cut:.4f} if outputs are cut at 0.5. (Outputs of the training set were not kept.)"
     )
 
 
@@ -49,7 +51,7 @@ def blocks(judged: Judged) -> list[str]:
     ]
     shares = list(_shares(judged))
     if shares:
-        header = ["training", "epoch", "loss", "accuracy", "cut at 0.5", "above 1.5", "below -0.5"]
+        header = ["training", "epoch", "validation loss", "accuracy", "cut at 0.5", "above 1.5", "below -0.5"]
         note = (
             "Validation set, at the epoch with the highest accuracy and at the last. Above 1.5, below -0.5: share of "
             "the outputs that round to neither label. Cut at 0.5: the accuracy if an output above 0.5 counted as 1."

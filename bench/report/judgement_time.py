@@ -74,7 +74,7 @@ def _seconds(found: TimeToTarget) -> list[str]:
     known = mean.low is not None and mean.high is not None
     value = number(mean.value)
     if found.horizon_s is not None and not found.share[0]:
-        value = f"over {number(found.horizon_s)}"
+        value = f"over {number(found.shortest_s or found.horizon_s)}"
     return [value, f"[{number(mean.low)}, {number(mean.high)}]" if known else "(no interval)"]
 
 
@@ -82,8 +82,9 @@ def _legend() -> str:
     return (
         "How to read it: seconds until the end of the first epoch whose validation is as good as the target, mean "
         "over the trainings of an arm; evaluation off the clock, then on it. A training that never gets there is not "
-        "left out: it counts as the horizon that all arms of the workload have in common (restricted mean). Intervals "
+        "left out: it counts as the horizon that all arms of the workload have in common (restricted mean); an arm of "
+        "which none gets there is shown with the length of its shortest training. Intervals "
         "are Student's t from three seeds on, never narrower than an epoch can tell. The figures show the best value "
         "so far over the seconds of training, means over the seeds that all arms have, up to the last epoch that all "
-        "of an arm's trainings have; the grey line is what nobody beats."
+        "of an arm's trainings have; the grey line is the frontier: no arm has reached a better value sooner."
     )

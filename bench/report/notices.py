@@ -3,6 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 
 from bench import derived, record, stats
 from bench.report import contamination, ledger
@@ -21,6 +22,7 @@ def notices(folder: Folder, contests: Iterable[Contest]) -> list[str]:
     contests = list(contests)
     found = [*_data(folder), *_cells(folder), *_holes(folder), *_course(folder), *contamination.notices(folder)]
     found += [*_unsettled(contests), *_unexplained(folder), *_uncontrolled(folder), *_unjudged(folder)]
+    found += [*_apart(folder), *_chosen(folder)]
     single = [contest for contest in contests if {arm.step_s.blocks for arm in contest.ranked if arm.step_s} == {1}]
     if single:
         found.append(
@@ -142,6 +144,47 @@ def _unsettled(contests: Iterable[Contest]) -> list[str]:
     )
     more = [f"  - and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
     return ["\n".join([head, *found[:SHOWN], *more])] if found else []
+
+
+def _apart(folder: Folder) -> list[str]:
+    """Blocks between whose arms something else was measured: what the machine did meanwhile is in their ratios."""
+    timed = sorted((cell for cell in folder.cells if cell.wall_s > 0), key=lambda cell: cell.started)
+    places: dict[tuple[str, str, int], list[int]] = {}
+    for place, cell in enumerate(timed):
+        places.setdefault((cell.workload, cell.device, cell.block), []).append(place)
+    found: dict[str, list[int]] = {}
+    longest_s = 0.0
+    for (workload, _, block), mine in places.items():
+        if mine[-1] - mine[0] >= len(mine):
+            found.setdefault(workload, []).append(block)
+            longest_s = max(longest_s, _gap_s(timed[mine[0]], timed[mine[-1]]))
+    if not found:
+        return []
+    names = "; ".join(f"{short(name)}: {', '.join(map(str, sorted(blocks)))}" for name, blocks in found.items())
+    return [
+        f"**Measured apart** (blocks of {names}): their arms did not run one after another, because the run was "
+        f"resumed in parts; up to {longest_s / 3600:.1f} h lie between two of them, and what the machine did meanwhile "
+        "is in their ratios."
+    ]
+
+
+def _gap_s(a: record.Cell, b: record.Cell) -> float:
+    return (datetime.fromisoformat(b.started) - datetime.fromisoformat(a.started)).total_seconds()
+
+
+def _chosen(folder: Folder) -> list[str]:
+    """Trainings that are no sample of all seeds."""
+    trained: dict[str, set[int]] = {}
+    for cell in folder.run.plan:
+        if derived.CONVERGE in cell.phases and cell.seed is not None:
+            trained.setdefault(cell.workload, set()).add(cell.seed)
+    everywhere = set.intersection(*trained.values()) if len(trained) > 1 else set()
+    return [
+        f"**Seeds chosen by their start** ({short(name)}: {', '.join(map(str, sorted(seeds - everywhere)))}): to see "
+        "what becomes of such; a median over the seeds of this workload says nothing of all seeds."
+        for name, seeds in trained.items()
+        if everywhere and seeds - everywhere
+    ]
 
 
 def _uncontrolled(folder: Folder) -> list[str]:

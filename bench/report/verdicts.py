@@ -5,7 +5,7 @@ without its interval and the number of those blocks.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import effects, record, wording
@@ -72,14 +72,18 @@ def detectable(effect: Effect) -> str:
     return _percent(effect.detectable) if effect.detectable is not None else "-"
 
 
-def smallest(found: Iterable[Comparison]) -> str | None:
+def smallest(found: Sequence[Comparison]) -> str | None:
     """What difference could have stayed hidden, in words."""
-    known = [each.effect.detectable for each in found if each.effect.detectable is not None]
+    known = [each for each in found if each.effect.detectable is not None]
     if not known:
         return None
-    low, high = _percent(min(known)), _percent(max(known))
+    sizes = [each.effect.detectable for each in known if each.effect.detectable is not None]
+    low, high = _percent(min(sizes)), _percent(max(sizes))
     size = f"{low[0].upper()}{low[1:]} is" if low == high else f"Between {low} and {high}, by pair, is"
-    return f"{size} the smallest true difference that 4 of 5 such runs would find."
+    of = ""
+    if len(known) == 1 < len(found):
+        of = f" between {short(known[0].a.contestant)} and {short(known[0].b.contestant)}"
+    return f"{size} the smallest true difference{of} that 4 of 5 such runs would find."
 
 
 def _percent(share: float) -> str:
