@@ -153,6 +153,7 @@ class TorchSession:
 
     def _compile(self) -> str:
         """Lets the compiler have what it is fast with and done with in a minute or two; says in words what that is."""
+        torch.compiler.reset()  # the limit on recompilations counts a function's, over all sessions of the process
         # fullgraph turns a graph break or too many recompilations into an error instead of a silent eager run.
         compiled = functools.partial(torch.compile, fullgraph=True, dynamic=False)
         self.update = compiled(self.optimizer.step)
