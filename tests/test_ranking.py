@@ -34,3 +34,11 @@ def test_who_is_slowest_is_told_against_somebody_who_is_named() -> None:
         "a or b is fastest: UNRESOLVED.",
         "c takes 2.000 times as long as a [1.980, 2.020].",
     ]
+
+
+def test_after_one_block_the_times_are_told_and_a_contestant_without_a_common_block_has_none() -> None:
+    once = effects.effect({1: 2.0}, {1: 1.0})
+    ranks = [Rank("a", None, None), Rank("b", once, "UNRESOLVED"), Rank("c", None, None)]
+    assert sentences(ranks) == [
+        "a is ahead of b (2.00 times as long) and c (no block in common): UNRESOLVED, one block gives no interval."
+    ]

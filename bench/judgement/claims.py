@@ -3,7 +3,8 @@
 How seeds, arms and censored trainings enter stands in `bench.judgement.evidence`. Quality is the best validation value
 of the workload's own schedule by its declared metric; the margin is the one it declares. Two classifiers are compared
 with the head `logits`: under the published one a seed may be unable to learn, which the text did not mean. A claim
-about the course of one training is judged under both heads, since the text speaks of the published one.
+about the course of one training is judged under both heads, since the text speaks of the published one; that was added
+after trainings under it had been seen, by the rule that stood for the other.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -133,7 +134,7 @@ def _low_forties(run: Run, mine: Mine) -> list[str]:
 def _best_epochs(run: Run, mine: Mine) -> list[str]:
     """Claim 6: where the best epochs lie."""
     trainings = [training for found in mine.values() for training in found if training.epochs]
-    dead = [str(training.seed) for training in trainings if training.dead]
+    dead = dict.fromkeys(str(training.seed) for training in trainings if training.dead)
     found = sorted(training.best_epoch for training in trainings if not training.dead)
     told = [f"left out: dead seeds {', '.join(dead)}, for which no number of epochs is right or wrong"] if dead else []
     if not found:
@@ -218,7 +219,16 @@ CLAIMS = (
         _fifth,
         _windows,
     ),
-    Claim(6, EIGHT, EIGHT_DECIDES, (f"conv.head-{PUBLISHED_HEAD}",), _sixth, _best_epochs, variant="as published"),
+    Claim(
+        6,
+        EIGHT,
+        f"{EIGHT_DECIDES} Dead seeds are left out. This second verdict was added after trainings under the published "
+        "head had been seen; its rule is the one declared before.",
+        (f"conv.head-{PUBLISHED_HEAD}",),
+        _sixth,
+        _best_epochs,
+        variant="as published",
+    ),
     Claim(6, EIGHT, EIGHT_DECIDES, ("conv",), _sixth, _best_epochs, variant="with logits"),
     Claim(
         7,

@@ -24,7 +24,8 @@ def blocks(judged: Judged) -> list[str]:
     ]
     header = ["claim", "verdict", "the text says", "effect and 95 % interval", "seeds", "data"]
     note = (
-        "What decides each claim was declared in the suite's code before these trainings, and stands with it below. "
+        "What decides each claim was declared in the suite's code before any published run, but where it says "
+        "otherwise, and stands with it below. "
         f"{_margins(judged)}The unit is the seed: arms that trained from one seed are averaged first, ratios too. "
         "Fewer than three seeds have no interval and decide nothing about quality; epoch times are decided without one "
         "only where a machine slower by half would not change the answer. A training that diverged, failed or is dead "

@@ -162,9 +162,9 @@ def _apart(folder: Folder) -> list[str]:
         return []
     names = "; ".join(f"{short(name)}: {', '.join(map(str, sorted(blocks)))}" for name, blocks in found.items())
     return [
-        f"**Measured apart** (blocks of {names}): their arms did not run one after another, because the run was "
-        f"resumed in parts; up to {longest_s / 3600:.1f} h lie between two of them, and what the machine did meanwhile "
-        "is in their ratios."
+        f"**Measured apart** (blocks of {names}): their arms did not run one after another, as where a run is resumed "
+        f"in parts or a cell is tried again; up to {longest_s / 3600:.1f} h lie between the starts of two of them, and "
+        "what the machine did meanwhile is in their ratios."
     ]
 
 
@@ -173,17 +173,13 @@ def _gap_s(a: record.Cell, b: record.Cell) -> float:
 
 
 def _chosen(folder: Folder) -> list[str]:
-    """Trainings that are no sample of all seeds."""
-    trained: dict[str, set[int]] = {}
-    for cell in folder.run.plan:
-        if derived.CONVERGE in cell.phases and cell.seed is not None:
-            trained.setdefault(cell.workload, set()).add(cell.seed)
-    everywhere = set.intersection(*trained.values()) if len(trained) > 1 else set()
+    """A study of starts adds trainings that are no sample of all seeds; which, its note in the run says."""
+    studied = [cell.workload for cell in folder.run.plan if record.STARTS in cell.phases]
+    if not studied:
+        return []
     return [
-        f"**Seeds chosen by their start** ({short(name)}: {', '.join(map(str, sorted(seeds - everywhere)))}): to see "
-        "what becomes of such; a median over the seeds of this workload says nothing of all seeds."
-        for name, seeds in trained.items()
-        if everywhere and seeds - everywhere
+        f"**Seeds chosen by their start** ({_names(studied)}): some were trained to see what becomes of such starts; a "
+        "median over the seeds of this workload says nothing of all seeds."
     ]
 
 
