@@ -6,10 +6,12 @@ from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 from make_book import HEAD, make_book
 from make_run import edit, make_run
 from matplotlib.figure import Figure
+from read_figure import assert_readable
 from read_report import headings, section, tables
 
 from bench import record
@@ -184,6 +186,25 @@ def figure(judged: Judged, kind: str) -> Figure:
         if kind == "live":
             return judgement_starts.share(judgement_starts.share_data(judged), "equivalent")
         return judgement_starts.curves(judgement_starts.curve_data(judged), "equivalent")
+
+
+@pytest.mark.parametrize("kind", ["frontier", "band", "rounding", "live", "curves"])
+def test_labels_stay_inside_the_figure_and_apart_from_each_other(run: Path, kind: str) -> None:
+    with style.context():
+        assert_readable(figure(judged(run), kind))
+
+
+@pytest.mark.parametrize("others", [1, 3, 6])
+def test_labels_stay_inside_the_band_however_many_settings_it_shows(run: Path, others: int) -> None:
+    found = judged(run)
+    frame, workloads = judgement_band.data(found, "conv", "cpu"), dict(found.run.workloads)
+    first = frame[frame["workload"] == "conv"]
+    for other in range(others):
+        name = f"conv.optimizer-book-{other}"
+        workloads[name] = workloads["conv"]
+        frame = pd.concat([frame, first.assign(workload=name)])
+    with style.context():
+        assert_readable(judgement_band.draw(frame, "conv", "cpu", workloads))
 
 
 def test_the_frontier_shows_every_epoch_of_every_arm_and_the_target(run: Path) -> None:

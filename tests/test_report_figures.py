@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
+from read_figure import assert_readable
 
 from bench import record, wording
 from bench.report import build, curves, dots, figures, strip, style, verdicts
@@ -34,13 +34,6 @@ def in_colour(axes: Axes, look: style.Look, marker: str | None = None) -> list[L
         if look.colour in (line.get_markerfacecolor(), line.get_markeredgecolor(), line.get_color())
         and (marker is None or line.get_marker() == marker)
     ]
-
-
-def tick_labels(axes: Axes) -> list[Text]:
-    """Those in view: matplotlib also keeps the next one beyond either end."""
-    (left, right), (low, high) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
-    below = [entry for entry in axes.get_xticklabels() if left <= entry.get_position()[0] <= right]
-    return below + [entry for entry in axes.get_yticklabels() if low <= entry.get_position()[1] <= high]
 
 
 def measurements(made: Made) -> pd.DataFrame:
@@ -202,15 +195,7 @@ def test_labels_stay_inside_the_figure_and_apart_from_each_other(genuine: Made) 
         with style.context():
             figure = function(genuine[1], genuine[2])
             assert figure is not None
-            figure.draw_without_rendering()
-            boxes = [entry.get_window_extent() for entry in figure.texts]
-            for axes in figure.axes:
-                labels = [*tick_labels(axes), axes.xaxis.label, axes.yaxis.label, *axes.texts]
-                boxes += [entry.get_window_extent() for entry in labels if entry.get_text() and entry.get_visible()]
-            boxes += [entry.get_window_extent() for legend in figure.legends for entry in legend.get_texts()]
-        width, height = figure.get_size_inches() * figure.dpi
-        assert all(box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height for box in boxes)
-        assert not [(a, b) for place, a in enumerate(boxes) for b in boxes[:place] if a.overlaps(b)]
+            assert_readable(figure)
 
 
 def test_an_arm_looks_the_same_in_every_workload_and_no_two_arms_look_alike() -> None:

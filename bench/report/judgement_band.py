@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bench.judgement import book
@@ -11,7 +12,7 @@ from bench.judgement.trainings import Training
 from bench.published import COMPARABLE, published_curve
 from bench.record import Workload
 from bench.report.judgement_read import Judged
-from bench.report.judgement_style import heading, legend
+from bench.report.judgement_style import fitting, heading, legend
 from bench.report.style import OKABE_ITO, WIDTH_IN, label
 
 PUBLISHED = "#767676"
@@ -63,7 +64,13 @@ def draw(frame: pd.DataFrame, name: str, device: str, workloads: Mapping[str, Wo
     """A panel per metric on the validation set; the published curve in grey."""
     metrics = list(dict.fromkeys(frame["metric"]))
     keys = list(dict.fromkeys(map(str, frame["workload"])))
-    top, panel, bottom = 0.7, 2.75, 0.62 + 0.2 * -(-(len(keys) + 1) // 4)
+    counts = frame.drop_duplicates("workload").set_index("workload")["seeds"]
+    entries = [Line2D([], [], color=PUBLISHED, linewidth=2.2, linestyle=(0, (2, 1)), label="published, one training")]
+    for key, colour in zip(keys, OKABE_ITO, strict=False):
+        seeds = f"{counts[key]} seed" + ("" if counts[key] == 1 else "s")
+        entries.append(Line2D([], [], color=colour, linewidth=1.6, label=f"{label(key, 32)}, {seeds}"))
+    columns, lines = fitting(entries)
+    top, panel, bottom = 0.7, 2.75, 0.62 + lines
     height = top + panel + bottom
     drawn = Figure(figsize=(WIDTH_IN, height))
     grid = drawn.add_gridspec(
@@ -82,15 +89,7 @@ def draw(frame: pd.DataFrame, name: str, device: str, workloads: Mapping[str, Wo
         axes.grid(axis="y")
         axes.margins(x=0.02, y=0.06)
         axes.xaxis.set_major_locator(MaxNLocator(11, integer=True))
-    axes = drawn.axes[0]
-    entries = [
-        axes.plot([], [], color=PUBLISHED, linewidth=2.2, linestyle=(0, (2, 1)), label="published, one training")[0]
-    ]
-    counts = frame.drop_duplicates("workload").set_index("workload")["seeds"]
-    for key, colour in zip(keys, OKABE_ITO, strict=False):
-        seeds = f"{counts[key]} seed" + ("" if counts[key] == 1 else "s")
-        entries.append(axes.plot([], [], color=colour, linewidth=1.6, label=f"{label(key, 32)}, {seeds}")[0])
-    legend(drawn, entries)
+    legend(drawn, entries, columns)
     identity = next(workloads[key].data.identity for key in keys)
     bands = "middle 95 %" if counts.min() >= book.MANY else "smallest to largest"
     key = f"ours: median over seeds, band from {bands}" if counts.max() > 1 else "ours: one seed, no band"

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from bench.judgement import time_to_target
 from bench.judgement.trainings import Training
-from bench.report.judgement_style import axis_limits, heading, legend
+from bench.report.judgement_style import axis_limits, fitting, heading, legend
 from bench.report.style import WIDTH_IN, Look, label, marks
 
 FRONTIER = "#000000"
@@ -25,7 +26,13 @@ def draw(frame: pd.DataFrame, trainings: Sequence[Training], target: float, look
     """A marker per epoch and arm; the frontier as steps, since between two epochs nothing new is had."""
     first = trainings[0]
     arms = list(dict.fromkeys(map(str, frame["arm"])))
-    top, panel, bottom = 0.7, 3.0, 0.62 + 0.2 * -(-(len(arms) + 2) // 4)
+    entries = [
+        *(Line2D([], [], color=looks[arm].colour, marker=looks[arm].marker, label=label(arm)) for arm in arms),
+        Line2D([], [], color=FRONTIER, linewidth=3.2, alpha=0.28, label="frontier: nobody beats it"),
+        Line2D([], [], color="#555555", linewidth=1, linestyle=(0, (4, 3)), label=f"target {target:.4g}"),
+    ]
+    columns, lines = fitting(entries)
+    top, panel, bottom = 0.7, 3.0, 0.62 + lines
     height = top + panel + bottom
     drawn = Figure(figsize=(WIDTH_IN, height))
     axes = drawn.add_axes((0.095, bottom / height, 0.885, panel / height))
@@ -48,12 +55,7 @@ def draw(frame: pd.DataFrame, trainings: Sequence[Training], target: float, look
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.grid(axis="both")
-    entries = [
-        *(axes.plot([], [], color=looks[arm].colour, marker=looks[arm].marker, label=label(arm))[0] for arm in arms),
-        axes.plot([], [], color=FRONTIER, linewidth=3.2, alpha=0.28, label="frontier: nobody beats it")[0],
-        axes.plot([], [], color="#555555", linewidth=1, linestyle=(0, (4, 3)), label=f"target {target:.4g}")[0],
-    ]
-    legend(drawn, entries)
+    legend(drawn, entries, columns)
     counts = frame.drop_duplicates("arm")["seeds"]
     seeds = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
     key = f"a marker per epoch, {'one seed' if seeds == '1' else f'means over {seeds} seeds'}"
