@@ -12,14 +12,16 @@ import msgspec
 from bench.data import Kind
 from bench.implementation import Device
 from bench.layers import Gate
-from bench.record import CurvePoint, Energy, Span, Start, Tested, Window, write_bytes
+from bench.record import CurvePoint, Energy, KernelPath, Span, Start, Tested, Window, write_bytes
 from bench.workload import Head
 
 CLOCK = "clock"
 """Not a measurement but a check of one: whether `synchronise` waits."""
+KERNELS = "kernels"
+"""Not a measurement but a proof: what runs on a GPU in a step. Last: a profiler may leave something behind."""
 EXTRAS = ("small_step", "aside")
 """Measured last, in block 1, where an arm has them; no plan promises them."""
-PHASES = ("ceiling", "starts", "first_step", "train_step", CLOCK, "epoch", "validate", "converge", *EXTRAS)
+PHASES = ("ceiling", "starts", "first_step", "train_step", CLOCK, "epoch", "validate", "converge", *EXTRAS, KERNELS)
 """In the order they are measured; `bench/measure/measure_<phase>.py` measures each."""
 
 BENCHMARK_FILE = "benchmark.json"
@@ -93,6 +95,8 @@ class Observed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The training was taken up again after each of these epochs, in this process after the last of them."""
     diverged: bool = False
     """The failure is weights or metrics that are not finite."""
+    kernels: KernelPath | None = None
+    """None: not on a GPU."""
     unused_checkpoint: str | None = None
     """Why the checkpoint that was there was not gone on from, in one line; None: it was, or there was none."""
 

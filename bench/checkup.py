@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import psutil
 
-from bench import environment, gpu, workload
+from bench import catalogue, environment, gpu
 from bench.energy import Meter
 from bench.estimate import Assumptions, memory_bytes
 from bench.record import Window
@@ -110,7 +110,7 @@ def of_memory(window: Window, root: Path = Path("/")) -> list[Check]:
         checks.append(Check("memory pressure", "no /proc/pressure/memory (kernel without PSI)", "not readable here"))
     free, left = readings.get("memory_available_bytes", total_bytes), _left_in_cgroup_bytes(root)
     available = free if left is None else min(free, left)
-    needed = max(memory_bytes(workload.load(name), Assumptions()) for name in workload.names())
+    needed = max(memory_bytes(catalogue.load(name), Assumptions()) for name in catalogue.names())
     where = " under the limit of the control group" if available < free else ""
     found = f"{available / 2**30:.1f} GiB available{where}, a cell takes up to {needed / 2**30:.1f} GiB"
     cure = "free memory, or raise the container's limit (--memory)" if where else "free memory"

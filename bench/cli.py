@@ -11,7 +11,7 @@ from typing import NoReturn, get_args
 
 from rich.console import Console
 
-from bench import caches, doctor, handover, image, outlook, record, runfolder, runner, stream, workload
+from bench import caches, catalogue, doctor, handover, image, outlook, record, runfolder, runner, stream
 from bench.compare import regression
 from bench.containers import command as image_verb
 from bench.contest import Options, Part
@@ -22,7 +22,7 @@ from bench.execution import Setting
 from bench.interrupt import INTERRUPTED, NOTHING, interruptible
 from bench.layers import Gate
 from bench.profiles import PROFILES
-from bench.workload import Head
+from bench.workload import PRECISIONS, Head
 
 LARGEST_PERCENT = 1000
 BUDGET = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<unit>[smh])")
@@ -90,6 +90,15 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument("--control", metavar="A", help="arm to enter twice, as this machine's noise; default: the first")
     grid.add_argument("--head", choices=get_args(Head), help="how a classifier's output meets its loss")
     grid.add_argument("--gate", choices=get_args(Gate), help="gate activation of recurrent layers")
+    grid.add_argument("--precision", choices=PRECISIONS, help="of products and convolutions; default: float32")
+    grid.add_argument(
+        "--sweep",
+        type=_sweep,
+        action="append",
+        default=[],
+        metavar="batch=32..4096",
+        help="every workload with batches, or timesteps, doubled from the one number to the other; may be repeated",
+    )
 
     verb = verbs.add_parser("plan", parents=[grid], help="print what `run` would measure, with time and memory")
     verb.set_defaults(verb_function=_plan)
@@ -189,6 +198,23 @@ def _share(text: str) -> float:
     return float(match[1]) / 100
 
 
+def _sweep(text: str) -> tuple[str, tuple[int, ...]]:
+    match = re.fullmatch(r"(batch|timesteps)=([1-9][0-9]{0,6})\.\.([1-9][0-9]{0,6})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a sweep; expected batch or timesteps from one number to another, as in batch=32..4096"
+        )
+    first, last = int(match[2]), int(match[3])
+    values = [first]
+    while values[-1] < last:
+        values.append(2 * values[-1])
+    if values[-1] != last:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} does not end: doubling {first} gives {', '.join(map(str, values))}; end it at one of these"
+        )
+    return match[1], tuple(values)
+
+
 def _regression(text: str) -> float:
     what, colon, share = text.partition(":")
     if (what, colon) != ("regression", ":"):
@@ -209,6 +235,8 @@ def _options(given: argparse.Namespace, words: Sequence[str]) -> Options:
         out=given.out,
         head=given.head,
         gate=given.gate,
+        precision=given.precision,
+        sweeps=tuple(given.sweep),
         margin=given.margin,
         control=given.control,
         command=("bench", *words),
@@ -322,7 +350,7 @@ def _doctor(given: argparse.Namespace, words: Sequence[str], setting: Setting, c
 
 
 def _data(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
-    specs = [workload.load(name) for name in given.workload or workload.names()]
+    specs = [catalogue.load(name) for name in given.workload or catalogue.names()]
     cache = caches.root()
     if given.fetch and given.data_dir is not None:
         raise UsageError("--fetch: downloads into the cache; leave out --data-dir")

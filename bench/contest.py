@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench import implementation, workload
+from bench import catalogue, implementation
 from bench.data import Kind
 from bench.effects import MARGIN
 from bench.errors import UsageError
@@ -12,7 +13,7 @@ from bench.implementation import Device
 from bench.layers import Gate
 from bench.profiles import Profile
 from bench.record import PlannedCell, Run
-from bench.workload import Head, Workload
+from bench.workload import Head, Precision, Workload
 
 SEEDS = 2**32
 
@@ -33,6 +34,9 @@ class Options:
     out: Path = Path("results")
     head: Head | None = None
     gate: Gate | None = None
+    precision: Precision | None = None
+    sweeps: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Settings of every workload, by name, with the values it is measured at; empty: as specified."""
     margin: float = MARGIN
     control: str | None = None
     """The arm to enter twice; None: the first one that can run."""
@@ -44,7 +48,12 @@ class Options:
                 raise UsageError(f"--seed {seed}: expected a whole number from 0 to {SEEDS - 1}")
         if not 0 < self.margin < 1:
             raise UsageError(f"--margin {self.margin * 100:g}%: expected more than 0% and less than 100%")
-        named = (("--workload", self.workloads), ("--arm", self.arms), ("--seed", tuple(map(str, self.seeds))))
+        named = (
+            ("--workload", self.workloads),
+            ("--arm", self.arms),
+            ("--seed", tuple(map(str, self.seeds))),
+            ("--sweep", tuple(what for what, _ in self.sweeps)),
+        )
         for option, names in named:
             for name in names:
                 if names.count(name) > 1:
@@ -127,8 +136,8 @@ def contest(options: Options, profile: Profile, holes: Mapping[str, str] | None 
     comparators too, both heads of a classifier that was published with another one, and the published data path.
     """
     tiers = ("stock", "published") if profile.converge else ("stock",)
-    chosen = tuple(name for name, arm in implementation.arms().items() if arm.tier in tiers)
-    arms = {name: implementation.arm(name) for name in options.arms or chosen}
+    chosen = tuple(name for name, arm in implementation.arms(options.device).items() if arm.tier in tiers)
+    arms = {name: implementation.arm(name, options.device) for name in options.arms or chosen}
     if not arms:
         raise UsageError("no arm found: no impl_* package with a stock arm is on the import path; install bench whole")
     if options.control is not None and options.control not in arms:
@@ -138,19 +147,38 @@ def contest(options: Options, profile: Profile, holes: Mapping[str, str] | None 
             f"--seed {options.seeds[1]}: a second seed is for whole trainings, and profile {profile.name} has none; "
             "name one seed, or --profile book"
         )
-    specs = map(workload.load, options.workloads) if options.workloads else _default_workloads(options, profile)
-    changed = [spec.with_settings(head=options.head, gate=options.gate) for spec in specs]
-    keys = [workload.key(spec) for spec in changed]
+    specs = map(catalogue.load, options.workloads) if options.workloads else _default_workloads(options, profile)
+    settings: dict[str, Any] = {"head": options.head, "gate": options.gate, "precision": options.precision}
+    changed = [spec.with_settings(**settings) for spec in specs]
+    for spec in changed:
+        _check_precision(spec.precision, options.device, arms)
+    keys = [catalogue.key(spec) for spec in changed]
     for name, key in zip(options.workloads, keys, strict=False):
         if keys.count(key) > 1 and name != key:
             raise UsageError(f"--workload {name}: is {key}, named twice; name it once")
-    return Contest(options, dict(zip(keys, changed, strict=True)), arms, dict(holes or {}))
+    for what, values in options.sweeps:
+        swept: list[dict[str, Any]] = [{what: value} for value in values]
+        changed += [spec.with_settings(**setting) for spec in changed[: len(keys)] for setting in swept]
+    if options.sweeps:
+        changed = changed[len(keys) :]  # those as specified are among them where they are among the values
+    return Contest(options, {catalogue.key(spec): spec for spec in changed}, arms, dict(holes or {}))
+
+
+def _check_precision(precision: Precision, device: Device, arms: Mapping[str, implementation.Arm]) -> None:
+    """Raises a UsageError unless the device and every arm can be measured in it."""
+    if precision == "tf32" and device == "cpu":
+        raise UsageError("--precision tf32: a CPU has none; take --device gpu, or --precision bf16")
+    for name, arm in arms.items():
+        if precision not in arm.precisions:
+            raise UsageError(
+                f"--precision {precision}: arm {name} computes in {', '.join(arm.precisions)} only; leave it out"
+            )
 
 
 def _default_workloads(options: Options, profile: Profile) -> list[Workload]:
-    published = [workload.load(name) for name in workload.names(comparators=False)]
+    published = [catalogue.load(name) for name in catalogue.names(comparators=False)]
     if not profile.converge:
         return published
     others = [spec.with_settings(head=head) for spec in published for head in spec.heads if head != spec.head]
-    comparators = [workload.load(name) for name in workload.names() if workload.load(name) not in published]
+    comparators = [catalogue.load(name) for name in catalogue.names() if catalogue.load(name) not in published]
     return [*published, *([] if options.head else others), *comparators]

@@ -28,7 +28,7 @@ def examine(device: Device, out: Path, console: Console) -> None:
     if device == "gpu":
         gpu.require()
         cuda.require_shared_memory()
-        cuda.require(arm for arm in implementation.arms().values() if device in arm.devices)
+        cuda.require(arm for arm in implementation.declared() if device in arm.devices)
     found = environment.describe()
     facts = Table("machine", "", show_header=False)
     for name, value in found.items():
@@ -44,7 +44,7 @@ def examine(device: Device, out: Path, console: Console) -> None:
     console.print(checks)
 
     arms = Table("arm", "tier", "versions", f"on {device}")
-    for name, arm in implementation.arms().items():
+    for name, arm in implementation.arms(device).items():
         try:
             reason = interpreters.hole(arm, device)
             versions = ", ".join(

@@ -9,17 +9,16 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.windows import Dataset, Indices
 from bench.errors import UsageError
-from bench.workload import Workload
+from bench.workload import Precision, Workload
 
 Device = Literal["cpu", "gpu"]
-Precision = Literal["float32", "float64"]
 Tier = Literal["published", "stock", "tuned"]
 Arrays = Mapping[str, NDArray[np.floating]]
 """Arrays by canonical name: weights and gradients (`conv1.kernel`), dropout masks (`gru.input`)."""
@@ -27,9 +26,6 @@ State = Mapping[str, NDArray[np.generic]]
 """What training goes on from, by name: arrays of numbers, no objects."""
 Metrics = dict[str, float]
 """The names of `Workload.metrics`, as means over samples."""
-Ceiling = Callable[[int], Callable[[], object]]
-"""Of a size n: a function that multiplies two float32 matrices of n by n, resident on the device, at full precision, by
-the framework's own product in the form its users run it. It returns the product once that is computed."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +47,40 @@ class Arm:
     the CPU budget."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """What distinguishes it from a framework's defaults, in words, for the report."""
+    precisions: tuple[Precision, ...] = ("float32",)
+    """Of the workloads it can be measured on."""
+    kernels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Parts of the names of kernels that run on a GPU in its training step, by the kind of layer that brings them; ""
+    stands for any model. Without one of them it took another path than it declares."""
     needs_compiler: bool = False
     """Needs a working C++ compiler on the CPU."""
     initialisers: str = ""
     """Whose own initial weights `Session.own_weights` draws; empty: it has no such method."""
     ceiling: str = ""
-    """`module:function` of its framework's matrix product, see `open_ceiling`; empty: it has none to measure."""
+    """`module:function` of what its framework reaches at most, see `open_ceiling`; empty: it has none to measure."""
+
+
+class Kernel(NamedTuple):
+    """What ran on a device, a copy or a computation, by the clock of its profiler."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """What a framework's own operations reach on the device, in the form its users run them.
+
+    Each makes, of a size, a function that computes on arrays that lie on the device and returns once it is done.
+    """
+
+    product: Callable[[int], Callable[[], object]]
+    """Multiplies two float32 matrices of n by n at full precision and returns the product."""
+    stream: Callable[[int], Callable[[], object]]
+    """Moves so many bytes: doubles a float32 array of half as many, and returns the other half."""
+    chain: Callable[[int], Callable[[], object]] | None = None
+    """Computes n float32 operations of which each needs the one before; None where a framework has no means to."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +92,8 @@ class Setup:
     device: Device
     threads: int
     """CPU threads the framework may use for its mathematics."""
-    precision: Precision = "float32"
+    precision: Precision
+    """Of this session: the workload's, or float64 for the parity gate."""
     seed: int = 0
     """Of the framework's own random draws (dropout masks)."""
 
@@ -147,27 +172,45 @@ class Session(Protocol):
         no such thing.
         """
 
+    def kernels(self, run: Callable[[], None]) -> "Sequence[Kernel] | None":
+        """What ran on the device from the start of `run` to its end, as the framework's profiler saw it; None: a CPU.
+
+        `run` ends by waiting for the device.
+        """
+
     def device_peak_memory_bytes(self) -> int | None:
         """Most device memory the framework's allocator held in this process; None where there is no such reading."""
 
 
-@functools.cache
-def arms() -> Mapping[str, Arm]:
-    """Every arm of every `impl_*` package on the import path, in the packages' order."""
-    found: dict[str, Arm] = {}
+def declared() -> Sequence[Arm]:
+    """What every `impl_*` package on the import path declares, in the packages' order.
+
+    An arm may have another framework on another device: then it is declared for each.
+    """
+    found: list[Arm] = []
     for module in sorted(module.name for module in pkgutil.iter_modules() if module.name.startswith("impl_")):
         for arm in importlib.import_module(module).ARMS:
-            if arm.name in found:
-                raise ValueError(f"{module} declares arm {arm.name!r}, which another package declares already")
+            if any(arm.name == other.name and set(arm.devices) & set(other.devices) for other in found):
+                raise ValueError(f"{module} declares arm {arm.name!r}, which is declared for that device already")
+            found.append(arm)
+    return found
+
+
+@functools.cache
+def arms(device: Device = "cpu") -> Mapping[str, Arm]:
+    """Every arm by name, as it is on the device; one that is not for it as it is elsewhere."""
+    found: dict[str, Arm] = {}
+    for arm in declared():
+        if arm.name not in found or device in arm.devices:
             found[arm.name] = arm
     return found
 
 
-def arm(name: str) -> Arm:
-    """The arm of that name; a UsageError names the known ones otherwise."""
+def arm(name: str, device: Device = "cpu") -> Arm:
+    """The arm of that name on the device; a UsageError names the known ones otherwise."""
     if name not in arms():
         raise UsageError(f"--arm {name}: no such arm; known are {', '.join(arms())}")
-    return arms()[name]
+    return arms(device)[name]
 
 
 def open_session(setup: Setup) -> Session:
@@ -177,8 +220,8 @@ def open_session(setup: Setup) -> Session:
     return session
 
 
-def open_ceiling(of: Arm, device: Device, threads: int) -> Ceiling:
+def open_ceiling(of: Arm, device: Device, threads: int) -> Ceilings:
     """Imports the arm's framework and makes it ready to multiply matrices, without a model or data."""
     module, function = of.ceiling.split(":")
-    ceiling: Ceiling = getattr(importlib.import_module(module), function)(device, threads)
-    return ceiling
+    ceilings: Ceilings = getattr(importlib.import_module(module), function)(device, threads)
+    return ceilings

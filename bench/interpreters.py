@@ -13,7 +13,7 @@ from typing import Any
 import bench
 from bench import caches
 from bench.errors import UsageError
-from bench.implementation import Arm, arms
+from bench.implementation import Arm, declared
 from bench.probe import CUDA_RUNTIMES
 
 PROBE_LIMIT_S = 120  # starting a Python on a cold network file system and one small compilation
@@ -74,10 +74,10 @@ def hole(arm: Arm, device: str) -> str | None:
 @functools.cache
 def probe(framework: str) -> Mapping[str, Any]:
     """What the framework's interpreter offers: keys as printed by `bench.probe`. UsageError if it cannot run bench."""
-    named_by_arms = {name for arm in arms().values() if arm.framework == framework for name in arm.distributions}
+    named_by_arms = {name for arm in declared() if arm.framework == framework for name in arm.distributions}
     wanted = sorted(named_by_arms | set(CUDA_RUNTIMES))
     python = interpreter(framework)
-    compiled = any(arm.framework == framework and arm.needs_compiler for arm in arms().values())
+    compiled = any(arm.framework == framework and arm.needs_compiler for arm in declared())
     command = [python, "-P", "-m", "bench.probe", *wanted, *(["--compiler"] if compiled else [])]  # that takes a second
     named = f"{_variable(framework)}={python}"
     try:

@@ -194,7 +194,8 @@ def _phases(planned: PlannedCell) -> tuple[str, ...]:
     """What the cell's process does: the phases of the plan, and what comes with them."""
     if "train_step" not in planned.phases:
         return planned.phases
-    return (*planned.phases, cell.CLOCK, *(cell.EXTRAS if planned.block == 1 and not planned.label else ()))
+    proof = (cell.KERNELS,) if planned.device == "gpu" else ()
+    return (*planned.phases, cell.CLOCK, *proof, *(cell.EXTRAS if planned.block == 1 and not planned.label else ()))
 
 
 def _request(order: Order, launch: Launch, out: Path, started_s: float) -> Request:
@@ -241,6 +242,8 @@ def _judge(
     if observed is not None and (ended.returncode == 0 or beside) and failure == beside:
         wanted = planned.phases if observed.skipped is None else SHORT
         if done == set(wanted):
+            if cell.KERNELS in _phases(planned) and observed.kernels is None:
+                return "failed", f"kernels: not looked at, because of {beside}", measured, None
             return "ok", None, measured, beside
     if failure is not None:
         return "failed", failure, measured, None
@@ -300,5 +303,6 @@ def _cell(
         tested=observed.tested if observed else None,
         resumed=observed.resumed if observed else (),
         diverged=observed is not None and observed.diverged,
+        kernels=observed.kernels if observed is not None else None,
         starts=observed.starts if observed else (),
     )

@@ -19,54 +19,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import record, reference, weights
+from bench.catalogue import key, load
 from bench.data.windows import Dataset, Indices, Source
 from bench.errors import BenchError
-from bench.implementation import Arm, Arrays, Device, Precision, Session, Setup, arm, open_session
+from bench.implementation import Arm, Arrays, Device, Session, Setup, arm, open_session
 from bench.layers import Gate, Recurrent
 from bench.parity_judge import Judge, describe
 from bench.parity_sampler import hold_sampler
 from bench.process import die_with_parent
 from bench.record import Parity, ParityCheck
-from bench.workload import Head, Reviews, Workload, key, load
+from bench.workload import Head, Precision, Reviews, Workload
 
 BATCH = 8
 STEPS = 20
 SEED = 20_171
 
 
-@dataclasses.dataclass(frozen=True)
-class Bounds:
-    """The largest error allowed of each kind of quantity: max|a-b| / max|b| over a tensor, b the reference's."""
-
-    values: float
-    """Predictions and losses."""
-    gradients: float | None
-    """None: gradients are not held to a bound of their own in this precision."""
-    weights: float
-    """Weights after 20 RMSprop steps."""
-    metrics: float
-    """Means over an epoch or an evaluation."""
-
-
-BOUNDS: dict[Precision, Bounds] = {
-    # float64 rounds at 1.1e-16; sums of up to 494 x 896 terms in another order lose some six digits of that at the
-    # worst, and 20 updates one more. A wrong formula shows from 1e-6 upwards: the bounds stand clear of both.
-    "float64": Bounds(values=1e-9, gradients=1e-9, weights=1e-8, metrics=1e-9),
-    # float32 rounds at 6e-8, and the same sums lose one or two digits: the largest errors of five arms on a CPU were
-    # 3.1e-6 (predictions), 2.4e-7 (losses, means) and 5.3e-7 (weights). The bound on weights leaves room for what
-    # another machine's rounding can do: move one maximum or one sign, and carry that on for 20 steps. A wrong epsilon,
-    # the smallest fault planted, shows at 6e-3.
-    "float32": Bounds(values=1e-5, gradients=None, weights=1e-4, metrics=1e-5),
-}
-
-
 def judge(contestant: Arm, workload: Workload, device: Device, threads: int, *, full: bool) -> list[ParityCheck]:
-    """Every check of one arm on one workload, float32 first.
+    """Every check of one arm on one workload, first in the workload's own precision.
 
     The order matters where a 64-bit mode is process-wide: once it is on, a float32 session would not be the timed one.
     """
     short = workload if full else shortened(workload)
-    plan: list[tuple[Precision, Workload]] = [("float32", workload), ("float64", short)]
+    plan: list[tuple[Precision, Workload]] = [(workload.precision, workload), ("float64", short)]
     if workload.masks(BATCH):
         plan.append(("float64", short.without_dropout()))
     checks: list[ParityCheck] = []
@@ -74,7 +49,7 @@ def judge(contestant: Arm, workload: Workload, device: Device, threads: int, *, 
         judgement = Judge(precision)
         session = open_session(Setup(contestant, variant, device, threads, precision, SEED))
         hold_session(judgement, session, variant)
-        if precision == "float32" and variant.masks(BATCH):
+        if precision != "float64" and variant.masks(BATCH):
             hold_sampler(judgement, session, variant, problem(variant).batch(0)[0], start_weights(variant))
         checks += judgement.checks
     return checks
@@ -82,7 +57,7 @@ def judge(contestant: Arm, workload: Workload, device: Device, threads: int, *, 
 
 def hold_session(judgement: Judge, session: Session, workload: Workload) -> None:
     """Holds shapes, predictions, loss, gradients, training and evaluation of an open session to the reference."""
-    bounds = BOUNDS[judgement.precision]
+    bounds = judgement.bounds
     data, start = problem(workload), start_weights(workload)
     masks = weights.sample_masks(workload, BATCH, SEED) or None
     spec = [(row.name, row.output_shape, row.parameters) for row in workload.summary()]
@@ -108,16 +83,18 @@ def hold_session(judgement: Judge, session: Session, workload: Workload) -> None
     for number in range(STEPS):
         session.train_step(number)
     session.synchronise()
-    judgement.hold_all("weights after 20 steps,", session.get_weights(), trained, bounds.weights)
+    if bounds.weights is not None:
+        judgement.hold_all("weights after 20 steps,", session.get_weights(), trained, bounds.weights)
     session.reset(start)
     epoch = session.epoch(data.batches)
-    judgement.hold_all("weights after an epoch,", session.get_weights(), trained, bounds.weights)
+    if bounds.weights is not None:
+        judgement.hold_all("weights after an epoch,", session.get_weights(), trained, bounds.weights)
     judgement.hold_all("training", _arrays(epoch), _arrays(means), bounds.metrics)
 
     session.set_masks(None)
     session.reset(start)
     batches = list(data.batches)
-    if judgement.precision == "float32" and isinstance(workload.data, Reviews):
+    if judgement.precision != "float64" and isinstance(workload.data, Reviews):
         # only reviews have a short last batch, and it must not weigh like a whole one; one precision is enough to see
         batches.append(batches[0][: BATCH // 2])
     picked = np.concatenate(batches)
@@ -234,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     try:
         workload = load(options.workload).with_settings(head=options.head, gate=options.gate)
-        checks = judge(arm(options.arm), workload, options.device, options.threads, full=options.full)
+        checks = judge(arm(options.arm, options.device), workload, options.device, options.threads, full=options.full)
     except BenchError as error:
         print(error, file=sys.stderr)
         return error.exit_code

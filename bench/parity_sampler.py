@@ -14,8 +14,6 @@ from bench.workload import Workload
 DRAWS = 16
 SIGMAS = 5.0
 """A fair sampler strays beyond five standard deviations once in 1.7 million looks; a run takes some dozens."""
-EQUATION_BOUND = 1e-5
-"""As for any float32 prediction: reference and framework add the same terms in another order."""
 
 
 def hold_sampler(
@@ -37,12 +35,12 @@ def hold_sampler(
         predictions, masks = session.training_forward(inputs)
         draws.append(masks)
     expected = reference.forward(workload, start, inputs, draws[-1])
-    judgement.hold("predictions under its own masks", predictions, expected, EQUATION_BOUND)
+    judgement.hold("predictions under its own masks", predictions, expected, judgement.bounds.values)
     judgement.hold(
         "predictions in evaluation, after drawing masks",
         session.predict(inputs),
         reference.forward(workload, start, inputs),
-        EQUATION_BOUND,
+        judgement.bounds.values,
     )
     for name, share in _shares(workload).items():
         hold_masks(judgement, name, np.stack([draw[name] for draw in draws]), share)
@@ -52,10 +50,8 @@ def hold_masks(judgement: Judge, name: str, masks: NDArray[np.floating], share: 
     """Holds masks (draw, gate, sample, feature) to independent Bernoulli draws that drop `share` and scale the rest."""
     kept = masks != 0
     scale = 1 / (1 - share)
-    # 1e-6: float32 holds the quotient to 6e-8
-    judgement.state(
-        f"mask {name}: scale of what is kept", float(np.max(np.abs(masks[kept] / scale - 1), initial=0.0)), 1e-6
-    )
+    stray = float(np.max(np.abs(masks[kept] / scale - 1), initial=0.0))
+    judgement.state(f"mask {name}: scale of what is kept", stray, judgement.bounds.scale)
     for gate, of_gate in zip("zrh", kept.swapaxes(0, 1), strict=True):
         error, bound = _stray(1 - of_gate, share)
         judgement.state(f"mask {name}: share dropped by gate {gate}", error, bound)

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import bench.data
-from bench import caches, cost, record, weights
+from bench import caches, cost, limits, record, weights
 from bench.contest import Contest
 from bench.data.windows import Dataset, naive_loss
 from bench.display.progress import Display
+from bench.errors import UsageError
 from bench.launch import Prepared
 from bench.workload import Workload
 
@@ -24,16 +25,31 @@ def prepare(ready: Contest, work: Path, display: Display) -> tuple[Mapping[str, 
         display.now(f"data of {name}", done, len(ready.workloads))
         folder = bench.data.prepare(spec, options.data, options.data_dir, cache=caches.root(), say=display.say)
         dataset = bench.data.open_saved(folder)
+        _check(name, spec, dataset)
         display.say(f"{name}: {dataset.source.description}")
         files = {seed: work / f"{name}.s{seed}.npz" for seed in options.seeds}
         for seed, file in files.items():
             weights.save(file, weights.initial_weights(spec, seed))
         prepared[name] = Prepared(spec.digest(), dataset.source.identity, folder, files)
-        remembered[name] = _remembered(spec, dataset)
+        remembered[name] = _remembered(spec, dataset, options.seed)
     return prepared, remembered
 
 
-def _remembered(spec: Workload, dataset: Dataset) -> record.Workload:
+def _check(name: str, spec: Workload, dataset: Dataset) -> None:
+    for split, (first, end) in dataset.ranges.items():
+        if end - first < spec.batch_size:
+            raise UsageError(
+                f"--workload {name}: the data has {max(0, end - first):,} {split} samples of {spec.input_shape[0]:,} "
+                f"time steps, not one batch of {spec.batch_size:,}; take smaller batches or shorter samples"
+            )
+
+
+def _floor(spec: Workload, dataset: Dataset, seed: int) -> record.Floor | None:
+    """None in another precision: the ceilings that a floor is divided by are those of float32."""
+    return limits.floor(spec, limits.distinct_inputs(dataset, seed)) if spec.precision == "float32" else None
+
+
+def _remembered(spec: Workload, dataset: Dataset, seed: int) -> record.Workload:
     naive = naive_loss(dataset)
     target = naive if spec.quality.target == "naive" else spec.quality.target
     assert target is not None, "a workload of token data has no naive forecast to reach"
@@ -55,5 +71,7 @@ def _remembered(spec: Workload, dataset: Dataset) -> record.Workload:
         naive_loss=naive,
         naive_test_loss=naive_loss(dataset, "test"),
         quality=record.Quality(spec.quality.metric, target, spec.quality.margin),
+        precision=spec.precision,
+        floor=_floor(spec, dataset, seed),
         published=record.Published(spec.published.curve, spec.published.source) if spec.published else None,
     )

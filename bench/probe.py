@@ -22,6 +22,9 @@ COMPILERS = ("c++", "g++", "clang++")
 SOURCE = '#include <Python.h>\n#include <omp.h>\nextern "C" int threads() { return omp_get_max_threads(); }\n'
 
 
+SUFFIXES = {".py", ".h", ".cpp"}
+
+
 def code_digest() -> str:
     """A short hash of the code that decides what is measured: `bench` without its reports, every `impl_*` package."""
     packages = ["bench", *sorted(module.name for module in pkgutil.iter_modules() if module.name.startswith("impl_"))]
@@ -29,7 +32,7 @@ def code_digest() -> str:
     for package in packages:
         spec = util.find_spec(package)
         for location in (spec and spec.submodule_search_locations) or ():
-            for path in sorted(Path(location).rglob("*.py")):
+            for path in sorted(path for path in Path(location).rglob("*") if path.suffix in SUFFIXES):
                 name = f"{package}/{path.relative_to(location).as_posix()}"
                 if name.startswith("bench/report/"):
                     continue

@@ -1,20 +1,24 @@
 """Who is ahead among contestants, and the sentences that say so: one definition for page, screen and table of runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import effects, stats, wording
 from bench.effects import Effect, Verdict
 
 
-def ranked(figures: Mapping[str, Mapping[int, float]]) -> list[str]:
+def ranked(figures: Mapping[str, Mapping[int, float]], aside: Container[str] = ()) -> list[str]:
     """Names in the order of their times by block, the fastest first; those without a figure are left out.
+
+    Those `aside` stand behind all others, held against the first of these: a tuned arm is no answer to the question who
+    is fastest out of the box. Where there are no others, they are ranked like any.
 
     The trap: blocks differ, and a contestant that missed the slow ones has the better median. So what is first is the
     smallest median unless another is surely faster in the blocks that both have, and the others follow by their time
     over the first's in such blocks. Without a common block the medians decide.
     """
-    middles = {name: stats.median(list(blocks.values())) for name, blocks in figures.items() if blocks}
+    measured = {name: stats.median(list(blocks.values())) for name, blocks in figures.items() if blocks}
+    middles = {name: middle for name, middle in measured.items() if name not in aside} or measured
     if not middles:
         return []
     first = min(middles, key=lambda name: middles[name])
@@ -24,9 +28,10 @@ def ranked(figures: Mapping[str, Mapping[int, float]]) -> list[str]:
         if not surely:
             break
         first = min(surely, key=lambda name: surely[name])
-    over = {name: effects.effect(figures[name], figures[first]) for name in middles}
-    times = {name: found.ratio if found else middles[name] / middles[first] for name, found in over.items()}
-    return [first, *sorted((name for name in middles if name != first), key=lambda name: times[name])]
+    over = {name: effects.effect(figures[name], figures[first]) for name in measured}
+    times = {name: found.ratio if found else measured[name] / measured[first] for name, found in over.items()}
+    others = sorted((name for name in measured if name != first), key=lambda name: times[name])
+    return [first, *sorted(others, key=lambda name: name not in middles)]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Rank:
     """Its time over that of the first; None for the first, and without a common block."""
     verdict: Verdict | None
     """As `effect`."""
+    tuned: bool = False
+    """Told beside the others and not among them."""
 
 
 def sentences(ranks: Sequence[Rank]) -> list[str]:
@@ -46,9 +53,30 @@ def sentences(ranks: Sequence[Rank]) -> list[str]:
         return ["Nothing was measured."]
     if len(ranks) == 1:
         return [f"Only {ranks[0].name} was measured."]
+    among = [rank for rank in ranks if not rank.tuned]
+    if not among:
+        first, *others = _among(ranks)
+        return [f"Among tuned arms alone: {first}", *others]
+    beside = [rank for rank in ranks if rank.tuned]
+    return [*(_among(among) if len(among) > 1 else []), *([_beside(beside, among[0])] if beside else [])]
+
+
+def _among(ranks: Sequence[Rank]) -> list[str]:
     slower = [rank for rank in ranks[1:] if rank.verdict == "SLOWER"]
     level = [rank for rank in ranks if rank not in slower]
     return [_first(level), *_last(slower, level)]
+
+
+def _beside(tuned: Sequence[Rank], first: Rank) -> str:
+    """What tuning gives against the first of the others, as far as both were measured in one block."""
+    known = [(rank.name, *wording.ratio(rank.effect).split(" ", 1)) for rank in tuned if rank.effect]
+    if not known:
+        return f"Tuned arms have no block in common with {first.name}."
+    times = [
+        f"{name} {value}{' times as long' if place == 0 else ''} {sure}"
+        for place, (name, value, sure) in enumerate(known)
+    ]
+    return f"Tuned, beside {first.name}: {_listed(times, 'and')}."
 
 
 def _first(level: Sequence[Rank]) -> str:

@@ -7,6 +7,7 @@ without that line. History of `SCHEMA`, every one of which this bench reads:
    of the warm-up is found in the rounds; ceiling cells.
 3  trainings: a seed for each planned cell, the test set at the best epoch, checkpoints, divergence; a workload's target
    and margin; dead starts.
+4  the floor of a workload's training step; ceiling cells measure memory and operations in a row too; what ran on a GPU.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ import msgspec
 from bench.data.windows import Source
 from bench.errors import UsageError
 
-SCHEMA = 3
+SCHEMA = 4
 CONTROL = "a2"
 """Label of the A/A control: the second entry of one arm."""
 CEILING = "ceiling"
@@ -63,6 +64,17 @@ class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Two trainings count as equally good when their metrics are proved to differ by less."""
 
 
+class Floor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The least that one training step can cost; what counts is told in `bench.limits`."""
+
+    product_flops: int
+    bytes: int
+    chain: int
+    """Operations of which each needs the one before; 0 without a recurrent layer."""
+    distinct_inputs: float
+    """Tokens, or rows of the series, that a batch holds; mean over some."""
+
+
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run needs to remember of a workload to be reported without the spec it came from."""
 
@@ -88,6 +100,9 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """None in schemas 1 and 2."""
     naive_test_loss: float | None = None
     """The same as `naive_loss` on the test windows; None in schemas 1 and 2."""
+    precision: str = "float32"
+    floor: Floor | None = None
+    """None in schemas 1 to 3."""
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,6 +261,22 @@ class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Its rounds of `train_step`, as far as there were any."""
 
 
+class KernelPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ran on a device in some training steps, by the framework's profiler."""
+
+    steps: int
+    wall_s: float
+    """What these steps took under the profiler by the suite's clock."""
+    count: int
+    """Kernels and copies."""
+    busy_s: float
+    """By the device's clock, in which at least one ran."""
+    span_s: float
+    """By the device's clock, from the start of the first to the end of the last."""
+    names: tuple[tuple[str, int, float], ...]
+    """Name, how often, seconds in all; those that took longest, longest first."""
+
+
 class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Difference of an energy counter over the rounds of `train_step`."""
 
@@ -314,11 +345,18 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """A training went to NaN or infinity: it failed, and its curve ends with the last finite epoch."""
     starts: tuple[Start, ...] = ()
     """Of a study of dead starts."""
+    kernels: KernelPath | None = None
+    """None: not on a GPU."""
 
     @property
     def contestant(self) -> str:
         """Name of the arm, with its label: what is compared."""
         return contestant(self.arm, self.label)
+
+
+def tuned(run: Run) -> frozenset[str]:
+    """The arms that are told beside the others and not among them."""
+    return frozenset(name for name, arm in run.arms.items() if arm.tier == "tuned")
 
 
 def contestant(arm: str, label: str) -> str:

@@ -205,6 +205,7 @@ def _execute(
 ) -> int:
     """Parity, then the missing cells, then the report. The budget runs from here: data is on this machine by now."""
     options = ready.options
+    display.entered(stored)
     shared = launch.Launch(
         profile=setting.profiles[options.profile],
         work=work,

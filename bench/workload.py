@@ -6,17 +6,25 @@ that decides whether two results may be compared. Costs (FLOPs, bytes) are deriv
 
 import dataclasses
 import hashlib
-import importlib
 import json
-import pkgutil
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 from bench.errors import UsageError
-from bench.layers import GRU, Embedding, Gate, Layer, Shape
+from bench.layers import GRU, LSTM, Embedding, Gate, Layer, Shape
 
 Loss = Literal["binary_crossentropy", "mean_absolute_error"]
 Head = Literal["logits", "as_published"]
+Precision = Literal["float32", "tf32", "bf16", "float64"]
+"""Of the operands of products and convolutions; weights, their updates and the loss are in float32.
+
+`float32`: all 23 bits of the fraction, TF32 off. `tf32`: 10 of them, where an NVIDIA GPU multiplies on its tensor
+cores. `bf16`: 7 of them, by the frameworks' own mixed precision, torch.autocast and Keras' policy mixed_bfloat16, which
+leave the operations between the products in bfloat16 too, not the same ones. `float64`, weights and all, is for the
+parity gate: no workload has it.
+"""
+PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bf16")
+"""That a workload can have."""
 
 SEMANTICS = 1
 """Raised when code changes what a result means without a spec changing (batch order, initial weights, timed region)."""
@@ -203,6 +211,7 @@ class Workload:
     comparator: bool = field(default=False, metadata={"digest": False})
     """Stands beside the published models for comparison: trained in whole schedules, timed only when it is named."""
     published: Published | None = field(default=None, metadata={"digest": False})
+    precision: Precision = field(default="float32", metadata={"digest": "changed"})
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -213,6 +222,8 @@ class Workload:
             raise ValueError(
                 f"{self.name} has loss {self.loss!r} and head {self.head!r}; a head goes with cross-entropy only"
             )
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"{self.name}.precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
         names = [layer.name for layer in self.layers]
         if len(set(names)) != len(names):
             raise ValueError(f"{self.name} uses a layer name twice: {names}")
@@ -298,9 +309,19 @@ class Workload:
         return self._with_gru(dropout=0.0, recurrent_dropout=0.0)
 
     def with_settings(
-        self, *, head: Head | None = None, gate: Gate | None = None, optimizer: Literal["book"] | None = None
+        self,
+        *,
+        head: Head | None = None,
+        gate: Gate | None = None,
+        optimizer: Literal["book"] | None = None,
+        batch: int | None = None,
+        timesteps: int | None = None,
+        precision: Precision | None = None,
     ) -> "Workload":
-        """The same workload under another head, gate activation or optimiser; one it does not have is a UsageError."""
+        """The same workload with another head, gate activation, optimiser or precision, other batches, longer samples.
+
+        One it does not have, or cannot be computed with, is a UsageError.
+        """
         changed = self
         if optimizer is not None:
             changed = dataclasses.replace(
@@ -321,6 +342,22 @@ class Workload:
                     f"--gate {gate}: workload '{self.name}' has no GRU to choose the gates of; leave it out"
                 )
             changed = changed._with_gru(gate=gate)
+        if precision is not None:
+            if precision == "bf16" and any(isinstance(layer, LSTM) for layer in self.layers):
+                raise UsageError(
+                    f"--precision bf16: workload '{self.name}' has an LSTM, which torch.autocast computes in float16 "
+                    "on a GPU; leave it out"
+                )
+            changed = dataclasses.replace(changed, precision=precision)
+        try:
+            if timesteps is not None:
+                changed = changed._with_time_steps(timesteps)
+            if batch is not None:
+                changed = changed._with_batches(batch)
+        except ValueError as error:  # what a spec says of values that do not fit together
+            asked = {"timesteps": timesteps, "batch": batch}
+            named = ".".join([self.name, *(f"{what}-{value}" for what, value in asked.items() if value is not None)])
+            raise UsageError(f"--workload {named}: {error}") from error
         return changed
 
     def _with_gru(self, **settings: Any) -> "Workload":
@@ -331,13 +368,40 @@ class Workload:
             ),
         )
 
+    def _with_time_steps(self, steps: int) -> "Workload":
+        """Without the published figures: they are of another length."""
+        if steps == self.data.time_steps:
+            return self
+        if isinstance(self.data, Reviews):
+            data: Reviews | Series = dataclasses.replace(self.data, time_steps=steps)
+        else:
+            data = dataclasses.replace(self.data, lookback=steps * self.data.step)
+        return dataclasses.replace(self, data=data, published=None)
+
+    def _with_batches(self, size: int) -> "Workload":
+        """An epoch of reviews stays one pass; one of a series keeps its number of steps."""
+        if size == self.batch_size:
+            return self
+        steps = self.steps_per_epoch
+        if isinstance(self.data, Reviews):
+            steps = -(-self.data.train_samples // size)
+        return dataclasses.replace(self, batch_size=size, steps_per_epoch=steps, published=None)
+
+
+def _counts(entry: "dataclasses.Field[Any]", value: Any) -> bool:
+    """Whether a field is part of the digest."""
+    counts = entry.metadata.get("digest", True)
+    if counts == "changed":  # what was measured before there was such a choice stays comparable
+        return bool(value != entry.default)
+    return bool(counts)
+
 
 def _comparable(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {
             entry.name: _comparable(getattr(value, entry.name))
             for entry in dataclasses.fields(value)
-            if entry.metadata.get("digest", True)
+            if _counts(entry, getattr(value, entry.name))
         }
         return {"type": getattr(value, "kind", type(value).__name__), **fields}
     if isinstance(value, tuple):
@@ -345,48 +409,3 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)  # 0 and 0.0 are equal, so they must not differ in text
     return value
-
-
-def names(*, comparators: bool = True) -> tuple[str, ...]:
-    """Every workload there is, or all but the comparators: the file name in `bench/workloads` is its name."""
-    import bench.workloads
-
-    found = sorted(module.name for module in pkgutil.iter_modules(bench.workloads.__path__))
-    return tuple(name for name in found if comparators or not load(name).comparator)
-
-
-def key(workload: Workload) -> str:
-    """What a run calls it: its name and every setting that differs from the spec, as in `conv.head-as_published`."""
-    spec = load(workload.name)
-    settings = [f"head-{workload.head}"] if workload.head != spec.head else []
-    gates = [{layer.gate for layer in each.layers if isinstance(layer, GRU)} for each in (workload, spec)]
-    settings += [f"gate-{gate}" for gate in gates[0] - gates[1]]
-    settings += ["optimizer-book"] if workload.optimizer != spec.optimizer else []
-    return ".".join([workload.name, *settings])
-
-
-def load(key: str) -> Workload:
-    """The workload of that name, with the settings that follow it; a UsageError names the known ones otherwise."""
-    name, *settings = key.split(".")
-    chosen, known = _load(name), {"head": get_args(Head), "gate": get_args(Gate), "optimizer": ("book",)}
-    for setting in settings:
-        what, _, value = setting.partition("-")
-        if value not in known.get(what, ()):
-            every = ", ".join(f"{kind}-{each}" for kind, values in known.items() for each in values)
-            raise UsageError(f"--workload {key}: no setting {setting!r}; known are {every}")
-        chosen = chosen.with_settings(**{what: value})  # type: ignore[arg-type]
-    return chosen
-
-
-def _load(name: str) -> Workload:
-    if name == "naive":
-        raise UsageError(
-            "--workload naive: 'as warm as now' has nothing to train and so no arm; it stands, computed from the data, "
-            "in every report of a Jena workload; leave it out"
-        )
-    if name not in names():
-        raise UsageError(f"--workload {name}: no such workload; known are {', '.join(names())}")
-    workload = importlib.import_module(f"bench.workloads.{name}").WORKLOAD
-    if not isinstance(workload, Workload) or workload.name != name:
-        raise TypeError(f"bench/workloads/{name}.py must define WORKLOAD, a Workload named {name!r}")
-    return workload

@@ -1,6 +1,7 @@
 """The arms of Keras 3, one a backend. Importing this package imports no framework; `session` and `ceiling` do."""
 
 from bench.implementation import Arm
+from bench.workload import PRECISIONS
 
 SESSION = "impl_keras.session:open_session"
 CEILING = "impl_keras.ceiling:open_ceiling"
@@ -14,6 +15,7 @@ TENSORFLOW = Arm(
     framework="tensorflow",
     tier="stock",
     session=SESSION,
+    precisions=PRECISIONS,
     initialisers="Keras",
     ceiling=CEILING,
     distributions=("keras", "tensorflow|tensorflow-cpu"),
@@ -26,36 +28,39 @@ TENSORFLOW = Arm(
         "optimizer": "keras.optimizers.RMSprop; the embedding's gradient is made dense first",
     },
 )
+JAX = Arm(
+    name="keras-jax",
+    framework="jax",
+    tier="stock",
+    session=SESSION,
+    precisions=PRECISIONS,
+    initialisers="Keras",
+    ceiling=CEILING,
+    distributions=("keras", "jax", "jaxlib"),
+    environment={
+        "KERAS_BACKEND": "jax",
+        "NPROC": "{threads}",  # what XLA's CPU client sizes its thread pools by
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "JAX_COMPILATION_CACHE_DIR": "{cache}/jax",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    },
+    settings=LAYERS
+    | {
+        "data": "arrays on the device, one jitted gather a batch behind a keras.utils.PyDataset",
+        "compiled": "jax.jit of the whole training step, its state donated",
+        "optimizer": "keras.optimizers.RMSprop",
+    },
+)
 ARMS = (
     TENSORFLOW,
-    Arm(
-        name="keras-jax",
-        framework="jax",
-        tier="stock",
-        session=SESSION,
-        initialisers="Keras",
-        ceiling=CEILING,
-        distributions=("keras", "jax", "jaxlib"),
-        environment={
-            "KERAS_BACKEND": "jax",
-            "NPROC": "{threads}",  # what XLA's CPU client sizes its thread pools by
-            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-            "JAX_COMPILATION_CACHE_DIR": "{cache}/jax",
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        },
-        settings=LAYERS
-        | {
-            "data": "arrays on the device, one jitted gather a batch behind a keras.utils.PyDataset",
-            "compiled": "jax.jit of the whole training step, its state donated",
-            "optimizer": "keras.optimizers.RMSprop",
-        },
-    ),
+    JAX,
     Arm(
         name="keras-torch",
         framework="torch",
         tier="stock",
         session=SESSION,
+        precisions=PRECISIONS,
         initialisers="Keras",
         ceiling=CEILING,
         distributions=("keras", "torch"),
@@ -80,6 +85,39 @@ ARMS = (
             "training loop": "Keras' fit; train_step is one round of its loop, with the making of the batch",
             "data": "as the published program has it: a Python generator that picks each window of a series by itself, "
             "in float64, prefetched by fit; reviews as NumPy arrays in memory; tf.data's autotuning off",
+        },
+    ),
+    Arm(
+        name="keras-tuned",
+        framework="tensorflow",
+        tier="tuned",
+        session="impl_keras.tuned:open_session",
+        ceiling=CEILING,
+        distributions=TENSORFLOW.distributions,
+        devices=("cpu",),
+        environment=TENSORFLOW.environment,
+        settings=TENSORFLOW.settings
+        | {
+            "training loop": "a tf.function that loops over many of Keras' training steps; data gathered in it",
+            "layers": "the embedding and its convolution as a table of the tokens in the batch, its sums by XLA",
+            "recurrence": "the recurrence of keras.layers.GRU as a loop forward and one back by XLA, its gradient by "
+            "hand: what need not wait for the step before is done for all time steps at once",
+        },
+    ),
+    Arm(
+        name="keras-tuned",
+        framework="jax",
+        tier="tuned",
+        session="impl_keras.tuned:open_session",
+        ceiling=CEILING,
+        distributions=JAX.distributions,
+        devices=("gpu",),
+        environment=JAX.environment,
+        settings=JAX.settings
+        | {
+            "training loop": "a jitted loop over many of Keras' training steps; data gathered in it",
+            "layers": "the embedding and its convolution as a table of all tokens",
+            "recurrence": "the recurrence of keras.layers.GRU as a scan over time, ten steps a turn",
         },
     ),
 )

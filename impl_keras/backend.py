@@ -5,7 +5,8 @@ SPARSE_GRADIENT              how Keras' own differs from it, in words; None: it 
 configure(device, threads, precision)   TF32 and 64-bit mode too; RuntimeError when the GPU asked for is not there
 versions()                   what is really in force, read from the framework
 device_peak_memory_bytes()   None where there is no reading
-matmul(a, b)                 Keras' own product, compiled where this backend compiles; waited for
+kernels(run)                 what runs on the GPU meanwhile, from the backend's profiler
+waited(operation)            an operation of Keras, compiled where this backend compiles, its result waited for
 Data(dataset)                the data set staged; `batch(indices)`; `feed(batches)` is what fit and evaluate read
 Trainer(model)               Keras' compiled training step, gradients and training-mode forward pass
 """

@@ -1,6 +1,7 @@
 """Keras on JAX: the whole training step is one jitted function from state to state, its state donated."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import jax.numpy as jnp
 import keras
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Device, Precision
-from impl_keras import masks
+from bench.implementation import Device, Kernel
+from bench.workload import Precision
+from impl_keras import masks, trace
 from impl_keras.data import Batch, Feed
 
 SPARSE_GRADIENT = None
@@ -27,7 +29,8 @@ def configure(device: Device, threads: int, precision: Precision) -> None:
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
     else:
-        jax.config.update("jax_default_matmul_precision", "highest")  # TF32 off; a CPU has none
+        # A CPU has no TF32. "highest" is without it; None lets XLA use it wherever it can, "tensorfloat32" not quite.
+        jax.config.update("jax_default_matmul_precision", None if precision == "tf32" else "highest")
     if jax.default_backend() != device:
         raise RuntimeError(
             f"this JAX runs on {jax.default_backend()!r}, asked for was {device!r}; install jax[cuda] and make a "
@@ -61,12 +64,28 @@ def device_peak_memory_bytes() -> int | None:
     return None if account is None else int(account["peak_bytes_in_use"])
 
 
-_matmul = jax.jit(keras.ops.matmul)
+def kernels(run: Callable[[], None]) -> list[Kernel]:
+    """What runs on the GPU meanwhile, as JAX's profiler sees it."""
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            run()
+        return in_trace(jax.profiler.ProfileData.from_file(str(trace.file_in(Path(folder)))))
 
 
-def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Their product, waited for."""
-    return jax.block_until_ready(_matmul(a, b))
+def in_trace(found: jax.profiler.ProfileData) -> list[Kernel]:
+    """What ran on the GPU."""
+    return trace.on_gpu(
+        (plane.name, line.name, event.name, event.start_ns * 1e-9, event.end_ns * 1e-9)
+        for plane in found.planes
+        for line in plane.lines
+        for event in line.events
+    )
+
+
+def waited(operation: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """The operation as a compiled function whose result is waited for."""
+    compiled = jax.jit(operation)
+    return lambda *operands: jax.block_until_ready(compiled(*operands))
 
 
 @jax.jit
@@ -80,12 +99,18 @@ class Data:
 
     def __init__(self, dataset: Dataset) -> None:
         floatx = keras.config.floatx()
-        self._inputs = jnp.asarray(dataset.inputs, None if dataset.offsets is None else floatx)
-        self._targets = jnp.asarray(dataset.targets, floatx)[:, None]
-        self._offsets = None if dataset.offsets is None else jnp.asarray(dataset.offsets)
+        self.arrays = (
+            jnp.asarray(dataset.inputs, None if dataset.offsets is None else floatx),
+            jnp.asarray(dataset.targets, floatx)[:, None],
+            None if dataset.offsets is None else jnp.asarray(dataset.offsets),
+        )
 
     def batch(self, indices: Indices) -> Batch:
-        return _gather(self._inputs, self._targets, self._offsets, indices)
+        return _gather(*self.arrays, indices)
+
+    def gather(self, arrays: Any, indices: Any) -> Batch:
+        """In a compiled function, which is given `arrays` and does not keep a copy of them."""
+        return _gather(*arrays, indices)
 
     def feed(self, batches: Sequence[Indices]) -> Feed:
         return Feed(self.batch, batches)

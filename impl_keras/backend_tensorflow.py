@@ -1,7 +1,10 @@
 """Keras on TensorFlow: tf.data feeds fit, tf.function compiles the step (with XLA where Keras' own "auto" says so)."""
 
+import importlib
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Device, Precision
-from impl_keras import masks
+from bench.implementation import Device, Kernel
+from bench.workload import Precision
+from impl_keras import masks, trace
 from impl_keras.data import Batch, common_size
 
 SPARSE_GRADIENT = (
@@ -42,7 +46,7 @@ def configure(device: Device, threads: int, precision: Precision) -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
 
 
 def versions() -> dict[str, str]:
@@ -64,14 +68,44 @@ def device_peak_memory_bytes() -> int | None:
     return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
 
 
-_matmul = tf.function(keras.ops.matmul)
+def kernels(run: Callable[[], None]) -> list[Kernel]:
+    """What runs on the GPU meanwhile, as TensorFlow's profiler sees it."""
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            run()
+        return in_trace(trace.file_in(Path(folder)).read_bytes())
 
 
-def matmul(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Their product, waited for."""
-    product = _matmul(a, b)
-    tf.test.experimental.sync_devices()
-    return product
+def in_trace(written: bytes) -> list[Kernel]:
+    """What ran on the GPU."""
+    format_ = importlib.import_module(
+        "tensorflow.tsl.profiler.protobuf.xplane_pb2"
+    )  # here: no cell imports it for less
+    return trace.on_gpu(
+        (
+            plane.name,
+            line.name,
+            plane.event_metadata[event.metadata_id].name,
+            start_s,
+            start_s + event.duration_ps * 1e-12,
+        )
+        for plane in format_.XSpace.FromString(written).planes
+        for line in plane.lines
+        for event in line.events
+        for start_s in [line.timestamp_ns * 1e-9 + event.offset_ps * 1e-12]
+    )
+
+
+def waited(operation: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """The operation as a compiled function whose result is waited for."""
+    compiled = tf.function(operation)
+
+    def run(*operands: tf.Tensor) -> tf.Tensor:
+        found = compiled(*operands)
+        tf.test.experimental.sync_devices()
+        return found
+
+    return run
 
 
 def without_tuner(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -100,7 +134,7 @@ class Data:
 
     def batch(self, indices: Indices) -> Batch:
         with tf.device("CPU:0"):
-            inputs, targets = self._gather(indices)
+            inputs, targets = self.gather(indices)
         with tf.device(self._device[0].name):
             return tf.identity(inputs), tf.identity(targets)
 
@@ -110,9 +144,10 @@ class Data:
         samples = tf.data.Dataset.from_tensor_slices(np.concatenate(batches))
         # With nothing to drop, "drop" only tells the batch size to the compiler: loops over time run faster for it.
         batched = samples.batch(size, drop_remainder=len(batches[-1]) == size)
-        return without_tuner(batched.map(self._gather).prefetch(PREFETCHED))
+        return without_tuner(batched.map(self.gather).prefetch(PREFETCHED))
 
-    def _gather(self, indices: Any) -> Batch:
+    def gather(self, indices: Any) -> Batch:
+        """In a graph too, of symbolic indices."""
         rows = indices if self._offsets is None else tf.expand_dims(indices, 1) + self._offsets  # (B,) or (B, T)
         return tf.gather(self._inputs, rows), tf.gather(self._targets, indices)
 

@@ -4,7 +4,7 @@
 recompile limit in Keras' attribute tracking and then ends in an AssertionError of the tracer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -12,12 +12,15 @@ import numpy as np
 import torch
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Device, Precision
+from bench.implementation import Device, Kernel
+from bench.workload import Precision
 from impl_keras import masks
 from impl_keras.data import Batch, Feed
 
 SPARSE_GRADIENT = None
 RMSprop = keras.optimizers.RMSprop
+scopes: list[Any] = []
+"""Device scopes that were entered."""
 
 
 def configure(device: Device, threads: int, precision: Precision) -> None:
@@ -25,12 +28,14 @@ def configure(device: Device, threads: int, precision: Precision) -> None:
     if device == "gpu" and not torch.cuda.is_available():
         raise RuntimeError("this PyTorch sees no CUDA device; use a CUDA build of PyTorch and a visible GPU")
     # Keras takes a visible GPU by itself. Its device scope is a context manager; this one lasts as long as the process.
-    keras.device(device).__enter__()
+    # The trap: it ends where nothing refers to it any more.
+    scopes.append(keras.device(device))
+    scopes[-1].__enter__()
     torch.set_num_threads(threads)
     if torch.get_num_interop_threads() != threads:  # may be set once in a process; by default all cores' worth
         torch.set_num_interop_threads(threads)
-    torch.set_float32_matmul_precision("highest")  # TF32 off for products …
-    torch.backends.cudnn.allow_tf32 = False  # … and for convolutions, where PyTorch has it on
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")  # TF32 for products …
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"  # … and for convolutions, where PyTorch has it on
 
 
 def versions() -> dict[str, str]:
@@ -51,12 +56,28 @@ def device_peak_memory_bytes() -> int | None:
     return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
 
 
-def matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Their product, waited for."""
-    product = keras.ops.matmul(a, b)
-    if product.is_cuda:
-        torch.cuda.synchronize()
-    return product
+def kernels(run: Callable[[], None]) -> list[Kernel]:
+    """What runs on the CUDA device meanwhile, as torch.profiler sees it."""
+    activities = torch.profiler.ProfilerActivity
+    with torch.profiler.profile(activities=[activities.CPU, activities.CUDA]) as profile:
+        run()
+    return [
+        Kernel(event.name, event.time_range.start * 1e-6, event.time_range.end * 1e-6)  # µs
+        for event in profile.events()
+        if event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation
+    ]
+
+
+def waited(operation: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The operation, eager as Keras runs it here, with its result waited for."""
+
+    def run(*operands: torch.Tensor) -> torch.Tensor:
+        found = operation(*operands)
+        if found.is_cuda:
+            torch.cuda.synchronize()
+        return found
+
+    return run
 
 
 class Data:

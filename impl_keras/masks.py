@@ -36,7 +36,7 @@ def inject(model: keras.Model, masks: Arrays | None) -> bool:
         share = getattr(cell, SHARES[method])
         if not share and np.any(masks[name] != 1):
             raise ValueError(f"mask {name} drops values, but the layer's share is {share}: it would be ignored")
-        gates = [ops.convert_to_tensor(mask, keras.config.floatx()) for mask in masks[name]]
+        gates = [ops.convert_to_tensor(mask, cell.compute_dtype) for mask in masks[name]]
         vars(cell)[method] = functools.partial(_given, gates)
         changed = True
     return changed
@@ -62,9 +62,11 @@ def recorded(model: keras.Model) -> Iterator[dict[str, Any]]:
 
 
 def _sources(model: keras.Model) -> list[tuple[str, Any, str]]:
+    # A layer that computes another one's recurrence in its own way has that one as `recurrence`.
+    layers = [getattr(layer, "recurrence", layer) for layer in model.layers]
     return [
         (f"{layer.name}.{mask}", layer.cell, method)
-        for layer in model.layers
+        for layer in layers
         if isinstance(layer, keras.layers.GRU)
         for mask, method in METHODS.items()
     ]

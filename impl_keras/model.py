@@ -58,7 +58,9 @@ def _layer(spec: Layer, seed: int) -> keras.Layer:
         case layers.LastStep():  # (B, T, C) → (B, C)
             return LastStep(name=spec.name)
         case layers.LSTM():  # (B, T, C) → (B, U)
-            return keras.layers.LSTM(spec.units, name=spec.name)  # logistic gates, forget bias 1: Keras' defaults
+            # Logistic gates, forget bias 1: Keras' defaults. JAX hands cuDNN float64, for the parity gate, as float32.
+            as_float32 = keras.backend.backend() == "jax" and keras.config.floatx() == "float64"
+            return keras.layers.LSTM(spec.units, use_cudnn=False if as_float32 else "auto", name=spec.name)
         case layers.GRU():  # (B, T, C) → (B, U)
             return keras.layers.GRU(
                 spec.units,

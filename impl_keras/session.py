@@ -8,11 +8,11 @@ from keras import ops
 from numpy.typing import NDArray
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Arrays, Metrics, Setup, State
+from bench.implementation import Arrays, Kernel, Metrics, Setup, State
 from bench.layers import Embedding
 from impl_keras import losses, masks, model, optimizer
 from impl_keras.backend import backend
-from impl_keras.float64 import use_precision
+from impl_keras.precision import use_precision
 
 
 def open_session(setup: Setup) -> "KerasSession":
@@ -26,7 +26,13 @@ class KerasSession:
     Precision is Keras' and so the process': once a session is opened in another one, the earlier ones are over.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        fuse: Callable[[keras.Model], keras.Model] = lambda model: model,
+        trainer: Callable[[keras.Model], backend.Trainer] = backend.Trainer,
+    ) -> None:
+        """`fuse` makes of the model another one of the same weights, which is then trained by a `trainer`."""
         if keras.backend.backend() != setup.arm.framework:
             raise RuntimeError(
                 f"Keras runs on {keras.backend.backend()!r}; {setup.arm.name} needs a process started with "
@@ -34,17 +40,19 @@ class KerasSession:
             )
         backend.configure(setup.device, setup.threads, setup.precision)
         use_precision(setup.precision)
-        self.workload, self.seed = setup.workload, setup.seed
+        self.workload, self.seed, self.device = setup.workload, setup.seed, setup.device
         self.model = model.build(setup.workload, setup.seed)
         self.optimizer = optimizer.make_optimizer(setup.workload.optimizer)
-        self.trainer = self._compiled(self.model, self.optimizer)
+        self.fitted = fuse(self.model)
+        self.trainer = trainer(self._compiled(self.fitted, self.optimizer))
 
     def versions(self) -> dict[str, str]:
         return {
             "keras": keras.__version__,
             "keras backend": keras.backend.backend(),
             "floatx": keras.config.floatx(),
-            "jit_compile": str(self.model.jit_compile),
+            "dtype policy": keras.config.dtype_policy().name,
+            "jit_compile": str(self.fitted.jit_compile),
             **backend.versions(),
         }
 
@@ -62,17 +70,17 @@ class KerasSession:
 
     def epoch(self, batches: Sequence[Indices]) -> Metrics:
         self.trainer.settle()
-        history = self.model.fit(self.data.feed(batches), epochs=1, shuffle=False, verbose=0).history
+        history = self.fitted.fit(self.data.feed(batches), epochs=1, shuffle=False, verbose=0).history
         return {name: float(history[name][0]) for name in self.workload.metrics}
 
     def evaluate(self, batches: Sequence[Indices]) -> Metrics:
         self.trainer.settle()
-        means = self.model.evaluate(self.data.feed(batches), verbose=0, return_dict=True)
+        means = self.fitted.evaluate(self.data.feed(batches), verbose=0, return_dict=True)
         return {name: float(means[name]) for name in self.workload.metrics}
 
     def predict(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         self.trainer.settle()
-        return np.asarray(self.model.predict_on_batch(self._tensor(inputs)))[:, 0]
+        return _array(self.fitted.predict_on_batch(self._tensor(inputs)))[:, 0]
 
     def loss_and_gradients(
         self, inputs: NDArray[np.generic], targets: NDArray[np.floating]
@@ -94,6 +102,7 @@ class KerasSession:
         return _array(outputs)[:, 0], drawn
 
     def set_masks(self, masks_: Arrays | None) -> None:
+        self.trainer.settle()
         if masks.inject(self.model, masks_):
             self.trainer.trace_again()
 
@@ -106,7 +115,7 @@ class KerasSession:
         for name, variable in model.weights(self.model).items():
             variable.assign(weights[name])
         optimizer.reset(self.optimizer)
-        self.model.reset_metrics()
+        self.fitted.reset_metrics()
 
     def own_weights(self, seed: int) -> Arrays:
         keras.utils.set_random_seed(seed)
@@ -121,7 +130,7 @@ class KerasSession:
         self.trainer.settle()
         for name, variable in self._variables().items():
             variable.assign(state[name])
-        self.model.reset_metrics()
+        self.fitted.reset_metrics()
 
     def synchronise(self) -> None:
         self.trainer.synchronise()
@@ -133,8 +142,12 @@ class KerasSession:
         other = model.build(self.workload, self.seed)
         other.set_weights(self.model.get_weights())
         spec = self.workload.optimizer
-        trainer = self._compiled(other, optimizer.make_optimizer(spec, dense_embedding_gradient=False))
+        by = optimizer.make_optimizer(spec, dense_embedding_gradient=False)
+        trainer = backend.Trainer(self._compiled(other, by))
         return backend.SPARSE_GRADIENT, lambda number: trainer.step(self.batches[number % len(self.batches)])
+
+    def kernels(self, run: Callable[[], None]) -> list[Kernel] | None:
+        return backend.kernels(run) if self.device == "gpu" else None
 
     def device_peak_memory_bytes(self) -> int | None:
         return backend.device_peak_memory_bytes()
@@ -144,10 +157,10 @@ class KerasSession:
         everything = [*self.model.variables, *self.optimizer.variables]
         return {f"{number}.{variable.name}": variable for number, variable in enumerate(everything)}
 
-    def _compiled(self, of: keras.Model, by: keras.Optimizer) -> "backend.Trainer":
+    def _compiled(self, of: keras.Model, by: keras.Optimizer) -> keras.Model:
         of.compile(by, loss=losses.loss(self.workload), metrics=losses.metrics(self.workload) or None)
         by.build(of.trainable_variables)
-        return backend.Trainer(of)
+        return of
 
     def _tensor(self, array: NDArray[np.generic]) -> object:
         dtype = keras.config.floatx() if np.issubdtype(array.dtype, np.floating) else "int32"
@@ -155,4 +168,5 @@ class KerasSession:
 
 
 def _array(tensor: object) -> NDArray[np.floating]:
-    return np.array(ops.convert_to_numpy(tensor))
+    found = np.array(ops.convert_to_numpy(tensor))
+    return found.astype(np.float32) if found.dtype.name == "bfloat16" else found  # which NumPy itself does not have

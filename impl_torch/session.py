@@ -1,5 +1,6 @@
 """The Session of native PyTorch, eager or through torch.compile: the loop a PyTorch user writes, data on the device."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 
@@ -9,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.windows import Dataset, Indices
-from bench.implementation import Arrays, Metrics, Setup, State
+from bench.implementation import Arrays, Kernel, Metrics, Setup, State
 from impl_torch import losses
-from impl_torch.device import configure
+from impl_torch.device import configure, kernels
 from impl_torch.model import Model
 from impl_torch.optimizer import RMSprop
 from impl_torch.recurrent import GRU, LSTM, ONE_GRAPH, PART, Masks, in_parts
@@ -28,16 +29,19 @@ class TorchSession:
     """See `bench.implementation.Session` for what every method promises."""
 
     def __init__(self, setup: Setup) -> None:
-        self.device = configure(setup.device, setup.threads)
+        self.device = configure(setup.device, setup.threads, setup.precision)
         torch.manual_seed(setup.seed)
         self.workload = setup.workload
-        self.dtype = {"float32": torch.float32, "float64": torch.float64}[setup.precision]
+        self.dtype = torch.float64 if setup.precision == "float64" else torch.float32
+        bf16 = functools.partial(torch.autocast, self.device.type, torch.bfloat16)
+        self.autocast = bf16 if setup.precision == "bf16" else contextlib.nullcontext
         self.model = Model(setup.workload).to(self.device, self.dtype)
         self.optimizer = RMSprop(self.model.parameters(), setup.workload.optimizer)
         self.masks: Masks | None = None
         self.totals = {name: torch.zeros((), dtype=self.dtype, device=self.device) for name in setup.workload.metrics}
         self.samples = 0
 
+        self.network: Callable[[Tensor, Masks | None], Tensor] = self.model
         self.forward: Callable[..., tuple[Tensor, Tensor]] = self._forward
         self.update = self.optimizer.step
         self.compiled = self._compile() if setup.arm.name == "torch-compile" else "nothing"
@@ -49,6 +53,7 @@ class TorchSession:
             "torch interop threads": str(torch.get_num_interop_threads()),
             "float32 matmul precision": torch.get_float32_matmul_precision(),
             "cudnn allow_tf32": str(torch.backends.cudnn.allow_tf32),
+            "autocast": "no" if self.autocast is contextlib.nullcontext else "bfloat16",
             "mkldnn": str(torch.backends.mkldnn.is_available()),
             "cuda": str(torch.version.cuda),
             "compiled": self.compiled,
@@ -105,7 +110,7 @@ class TorchSession:
         self.optimizer.zero_grad()
         outputs, loss = self.forward(batch, self._tensor(targets), self._masks(len(batch)))
         loss.backward()
-        gradients = self.model.canonical(of=lambda weight: weight.grad)
+        gradients = self.model.canonical(of=lambda weight: weight.grad.to_dense())
         return outputs.detach().cpu().numpy(), loss.item(), {name: g.cpu().numpy() for name, g in gradients.items()}
 
     def training_forward(self, inputs: NDArray[np.generic]) -> tuple[NDArray[np.floating], Arrays]:
@@ -148,6 +153,9 @@ class TorchSession:
     def aside(self) -> None:
         return None
 
+    def kernels(self, run: Callable[[], None]) -> list[Kernel] | None:
+        return kernels(run) if self.device.type == "cuda" else None
+
     def device_peak_memory_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated() if self.device.type == "cuda" else None
 
@@ -169,7 +177,9 @@ class TorchSession:
         return "forward and loss as one graph; the optimizer step"
 
     def _forward(self, inputs: Tensor, targets: Tensor, masks: Masks | None) -> tuple[Tensor, Tensor]:
-        outputs = self.model(inputs, masks)
+        with self.autocast():
+            outputs = self.network(inputs, masks)
+        outputs = outputs.to(self.dtype)
         return outputs, losses.loss(self.workload, outputs, targets)
 
     def _step(self, inputs: Tensor, targets: Tensor) -> None:

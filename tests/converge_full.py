@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import training_cells
 
-from bench import cell, workload
+from bench import catalogue, cell
 from bench.data import prepare
 
 ARM = "keras-tensorflow"
@@ -20,7 +20,7 @@ EPOCHS, KILLED_IN = 8, 7
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory) -> Path:
     """50,000 synthetic reviews, prepared."""
-    return prepare(workload.load("conv"), "synthetic", cache=tmp_path_factory.mktemp("cache"))
+    return prepare(catalogue.load("conv"), "synthetic", cache=tmp_path_factory.mktemp("cache"))
 
 
 def train(out: Path, reviews: Path, *, dies_in: int | None = None, **fields: object) -> int:

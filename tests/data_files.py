@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from bench import workload
+from bench import catalogue
 from bench.data import sources
 from bench.data.fetch import Remote, Remotes
 from bench.data.jena import DATE, FEATURES
@@ -28,7 +28,7 @@ JENA_ROWS = 7_000  # a little more than conv_only needs
 
 def few_reviews() -> Workload:
     """`conv` on 40 training reviews: 32 train in two batches of 16, 8 validate."""
-    spec = workload.load("conv")
+    spec = catalogue.load("conv")
     return dataclasses.replace(spec, data=Reviews(samples=FEW_REVIEWS), batch_size=16, steps_per_epoch=2)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from bench.implementation import arm, open_ceiling
 
 SMALL, LARGE = 256, 1024
+SMALL_STREAM = 2**22
 FRAMEWORKS = {"tensorflow", "torch"}  # not JAX, which Keras imports by itself
 
 
@@ -48,8 +49,9 @@ def error_of(action: Callable[[], object]) -> str:
 
 
 chosen = arm(sys.argv[1])
-ceiling = open_ceiling(chosen, "cpu", 1)
-small, large = ceiling(SMALL), ceiling(LARGE)
+ceilings = open_ceiling(chosen, "cpu", 1)
+small, large = ceilings.product(SMALL), ceilings.product(LARGE)
+streams = ceilings.stream(SMALL_STREAM), ceilings.stream(64 * SMALL_STREAM)
 first = np.asarray(small()).copy()
 print(
     json.dumps(
@@ -59,6 +61,11 @@ print(
             "same again": all(np.array_equal(first, np.asarray(small())) for _ in range(3)),
             "small_s": shortest_s(small),
             "large_s": shortest_s(large),
+            "doubled": bool(
+                np.all(np.asarray(streams[0]()) == 2) and np.asarray(streams[0]()).nbytes == SMALL_STREAM // 2
+            ),
+            "small_stream_s": shortest_s(streams[0]),
+            "large_stream_s": shortest_s(streams[1]),
             "busy cores": busy_cores(large),
             "no gpu": error_of(lambda: open_ceiling(chosen, "gpu", 1)),
             "other frameworks": sorted((FRAMEWORKS - {chosen.framework}) & set(sys.modules)),

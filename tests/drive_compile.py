@@ -8,7 +8,7 @@ import json
 
 import torch
 
-from bench import parity, workload
+from bench import catalogue, parity, workload
 from bench.implementation import Setup, arm, open_session
 from bench.parity_judge import Judge
 from impl_torch import recurrent
@@ -18,7 +18,7 @@ PARTS = 3
 
 def short(name: str) -> workload.Workload:
     """The workload over a few time steps, with two of its dilated convolutions: seconds to compile."""
-    spec = workload.load(name)
+    spec = catalogue.load(name)
     steps = PARTS * recurrent.PART
     if isinstance(spec.data, workload.Reviews):
         embedding, *others = spec.layers

@@ -14,11 +14,11 @@ name, prepared, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 sys.argv = sys.argv[:1]
 
 import bench.data  # noqa: E402
-from bench import weights, workload  # noqa: E402
+from bench import catalogue, weights  # noqa: E402
 from bench.implementation import Setup, arm, open_session  # noqa: E402
 from bench.measure.measure_starts import start  # noqa: E402
 
-spec = workload.load("conv.head-as_published")
+spec = catalogue.load("conv.head-as_published")
 dataset = bench.data.open_saved(prepared)
 first, end = dataset.ranges["train"]
 inputs, targets = dataset.gather(np.arange(first, end, dtype=np.int32))

@@ -17,7 +17,7 @@ from make_cell import ARMS, MARK, bare_cell
 from make_run import edit, make_arm, make_parity, make_workload
 from make_training import CONV, JENA, Floats, Shape, simulate
 
-from bench import record, workload
+from bench import catalogue, record
 
 SHAPES: dict[str, Shape] = {
     "conv": CONV,
@@ -121,7 +121,7 @@ def make_hostile(folder: Path, text: str) -> Path:
 
 
 def make_judged(key: str, identity: Any) -> record.Workload:
-    spec = workload.load(key)
+    spec = catalogue.load(key)
     target = NAIVE if spec.quality.target == "naive" else spec.quality.target
     return msgspec.structs.replace(
         make_workload(key, identity, spec.head),
@@ -133,14 +133,14 @@ def make_judged(key: str, identity: Any) -> record.Workload:
 
 def make_study(planned: record.PlannedCell, starts: tuple[record.Start, ...], identity: Any) -> record.Cell:
     """A cell that looked at starts and trained nothing."""
-    spec = workload.load(planned.workload)
+    spec = catalogue.load(planned.workload)
     extra = {"phase": record.STARTS, "steps_per_round": spec.steps_per_epoch, "samples_per_round": SAMPLES}
     rounds = {"data": [1.5] * len(starts)}
     return _cell(planned, identity, wall_s=2.0 * len(starts), starts=starts, benchmark=(extra, rounds))
 
 
 def make_trained(draw: np.random.Generator, planned: record.PlannedCell, values: Floats, identity: Any) -> record.Cell:
-    name, spec = planned.workload.partition(".")[0], workload.load(planned.workload)
+    name, spec = planned.workload.partition(".")[0], catalogue.load(planned.workload)
     curve = _published(draw, planned.seed or 0) if planned.workload == HEAD else _curve(values, bool(spec.head))
     epoch_s = EPOCH_S[name] * ARMS[planned.arm]
     points = tuple(
@@ -174,7 +174,7 @@ def _cell(planned: record.PlannedCell, identity: Any, *, benchmark: Any, **field
     return bare_cell(
         planned,
         [{"extra_info": benchmark[0], "stats": benchmark[1]}],
-        digest=workload.load(planned.workload).digest(),
+        digest=catalogue.load(planned.workload).digest(),
         data_identity=identity,
         seed=planned.seed or 0,
         parity=f"{planned.workload}.{planned.arm}.cpu",

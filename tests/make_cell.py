@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench import derived, record, workload
+from bench import catalogue, derived, record
 
 MARK = "SIMULATED by tests/make_run.py, nothing was measured"
 ARMS = {"keras-tensorflow": 1.0, "keras-jax": 0.82, "keras-torch": 1.9, "torch-eager": 1.12, "torch-compile": 0.83}
@@ -16,6 +16,9 @@ LOOP = {"keras-tensorflow": 1.06, "keras-jax": 1.7, "keras-torch": 1.1, "torch-e
 """A step of an epoch, relative to a step on staged batches."""
 IMPORT_S = {"tensorflow": 6.1, "jax": 1.9, "torch": 2.4}
 CEILING_FLOPS = {"tensorflow": 141e9, "jax": 128e9, "torch": 152e9}
+STREAM_BYTES = {2**18: 90e9, 2**20: 70e9, 2**22: 40e9, 2**24: 20e9, 2**26: 11e9, 2**28: 10e9}
+"""Per second, by how many are moved."""
+CHAIN_S = 1.1e-9
 WINDOW_S = 0.25
 BUSY = "other processes used {:.2f} of a core"
 SMALL = 8
@@ -76,9 +79,9 @@ def make_cell(
     counter: str | None,
 ) -> record.Cell:
     """`arm` is what the numbers are of, whatever the plan calls it; `busy` the share of windows with a taint."""
-    spec = workload.load(planned.workload)
+    spec = catalogue.load(planned.workload)
     steps, batch, cold = epoch_steps or spec.steps_per_epoch, spec.batch_size, planned.block == 1
-    step_s = STEP_S[planned.workload] * ARMS[arm] * draw.lognormvariate(0, 0.008)
+    step_s = STEP_S[planned.workload.partition(".")[0]] * ARMS[arm] * draw.lognormvariate(0, 0.008)
     life = Life(draw, busy)
     for name, seconds in (("interpreter", 0.31), ("suite", 0.2), ("data", 0.12), ("import", IMPORT_S[framework(arm)])):
         life.span(name, seconds)
@@ -134,6 +137,12 @@ def make_ceiling(draw: random.Random, planned: record.PlannedCell, arm: str) -> 
     seconds = [2 * size**3 / CEILING_FLOPS[framework(arm)] * draw.uniform(1, 1.1) for _ in range(10)]
     extra = {"phase": record.CEILING, "steps_per_round": 1, "samples_per_round": 1, "starts_s": []}
     extra |= {"size": size, "flops": 2 * size**3}
+    other = random.Random(planned.id)  # what was added later leaves the draws of everything else as they were
+    streams = {
+        str(moved): [moved / speed * other.uniform(1, 1.1) for _ in range(10)] for moved, speed in STREAM_BYTES.items()
+    }
+    chains = [CHAIN_S * 1_000_000 * other.uniform(1, 1.1) for _ in range(10)]
+    extra |= {"stream_s": streams, "chain_s": chains, "chain_operations": 1_000_000}
     return bare_cell(planned, [{"extra_info": extra, "stats": {"data": seconds}}], wall_s=4.0)
 
 

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from make_cell import ARMS, MARK, framework, make_ceiling, make_cell
 
-from bench import record, workload
+from bench import catalogue, record
 from bench.data.windows import DataFile, Source
 
 NEW_IN_2 = {
     "label", "ledger", "watch", "device_process_peak_memory_bytes", "energy", "tries", "margin", "control", "starts_s",
-    "beside", "used_s",
+    "beside", "used_s", "floor", "stream_s", "chain_s", "chain_operations",
 }  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def make_arm(name: str, hole: str | None) -> record.Arm:
 
 
 def make_workload(name: str, identity: Any, head: str | None) -> record.Workload:
-    spec = workload.load(name)
+    spec = catalogue.load(name)
     return record.Workload(
         title=spec.title,
         digest=spec.digest(),
@@ -137,11 +137,17 @@ def make_workload(name: str, identity: Any, head: str | None) -> record.Workload
         data=Source(identity, f"{identity} data, {MARK}", (DataFile("simulated.npz", "ab" * 32, 1234),)),
         naive_loss=None if spec.head else 0.2938,
         published=record.Published(spec.published.curve, spec.published.source) if spec.published else None,
+        floor=record.Floor(
+            product_flops=100_000_000,
+            bytes=6_000_000,
+            chain=20_000 if name == "conv_gru" else 0,
+            distinct_inputs=3456.7,
+        ),
     )
 
 
 def make_parity(draw: random.Random, name: str, shown: str, arm: str) -> record.Parity:
-    spec = workload.load(name)
+    spec = catalogue.load(name)
     checks = []
     for precision, bound in (("float64", 1e-9), ("float32", 1e-5)):
         quantities = ["predictions in training", "loss", *(f"gradient {weight}" for weight in spec.weights())]

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from bench import record, workload
+from bench import catalogue, record
 from bench.gate import parity_command
 from bench.implementation import arms
 from bench.interpreters import interpreter
@@ -13,7 +13,7 @@ from bench.interpreters import interpreter
 
 def variants(name: str) -> list[str]:
     """The workload's key, and one with each of its other settings."""
-    spec = workload.load(name)
+    spec = catalogue.load(name)
     settings = [f"head-{head}" for head in spec.heads if head != spec.head]
     if spec.masks(1):
         settings.append("gate-hard_sigmoid")
@@ -22,7 +22,7 @@ def variants(name: str) -> list[str]:
     return [name, *(f"{name}.{setting}" for setting in settings)]
 
 
-CASES = [(key, arm) for name in workload.names() for key in variants(name) for arm in arms()]
+CASES = [(key, arm) for name in catalogue.names() for key in variants(name) for arm in arms()]
 
 
 @pytest.mark.parametrize(("key", "arm"), CASES, ids=lambda value: str(value))

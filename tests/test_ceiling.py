@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import harness
+import numpy as np
 import pytest
 
 from bench import cell
@@ -65,6 +66,12 @@ def test_the_product_is_computed_inside_the_call(seen):
     assert seen["large_s"] > 8 * seen["small_s"]
 
 
+def test_a_stream_of_bytes_is_moved_inside_the_call_and_comes_back_doubled(seen):
+    assert seen["doubled"]
+    # 64 times the bytes; a call that left them where they are would take as long for both.
+    assert seen["large_stream_s"] > 4 * seen["small_stream_s"]
+
+
 def test_the_product_keeps_to_the_threads_it_is_given(seen):
     # One thread computes; the one that waits for it may spin now and then. Two that compute would come near 2.
     assert seen["busy cores"] < 1.5
@@ -86,6 +93,12 @@ def test_every_stock_arm_names_its_frameworks_product():
 
 def test_a_ceiling_cell_times_the_fastest_size_and_opens_no_session(tmp_path):
     (entry,) = cell_process(tmp_path, "ceiling", "fake-1ms", "ceiling")
+    streams, chains = entry["extra_info"]["stream_s"], entry["extra_info"]["chain_s"]
+    assert {int(moved): len(rounds_s) for moved, rounds_s in streams.items()} == dict.fromkeys(
+        measure_ceiling.MOVED_BYTES["cpu"], measure_ceiling.ROUNDS
+    )
+    assert min(streams["4194304"]) >= 4 * 4_194_304 / 1e12  # the fake's own known speed, a quarter at sixteen times
+    assert len(chains) == measure_ceiling.ROUNDS
     extra = entry["extra_info"]
     assert (extra["phase"], extra["steps_per_round"], extra["samples_per_round"]) == ("ceiling", 1, 1)
     # The fake's middle size runs at twice the rate of the next best.
@@ -115,6 +128,18 @@ def test_an_arm_that_compiled_for_long_is_spared_another_batch_shape():
     longest_s = measure_small_step.LONGEST_FIRST_STEP_S
     with pytest.raises(pytest.skip.Exception, match="the first step took 16 s"):
         measure_small_step.test_small_step(None, SimpleNamespace(times_s={"step_s": longest_s + 1}))
+
+
+def test_operations_in_a_row_take_longer_than_as_many_that_do_not_wait_for_each_other():
+    operations = 200_000
+    factors = np.ones(operations, np.float32)
+    made = np.empty_like(factors)
+    # At least three cycles each, against a vector of them in one: 24 times in a cache of the core, a few outside it.
+    row_s = min(measure_ceiling.rounds_s(measure_ceiling.in_a_row(operations), 9))
+    assert row_s > 3 * min(measure_ceiling.rounds_s(lambda: np.multiply(factors, 2, out=made), 9))
+    # The same for each however many there are: it is a chain and nothing else.
+    longer_s = min(measure_ceiling.rounds_s(measure_ceiling.in_a_row(8 * operations), 9))
+    assert 4 < longer_s / row_s < 16
 
 
 def test_an_arm_without_a_product_is_skipped_with_a_reason():

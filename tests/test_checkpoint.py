@@ -18,9 +18,9 @@ from bench.record import CurvePoint
 
 TESTS = Path(__file__).parent
 GROUPS = {
-    "tensorflow": ("keras-tensorflow", "keras-published"),
+    "tensorflow": ("keras-tensorflow", "keras-published", "keras-tuned"),
     "jax": ("keras-jax",),
-    "torch": ("keras-torch", "torch-eager", "torch-compile"),
+    "torch": ("keras-torch", "torch-eager", "torch-compile", "torch-tuned"),
 }
 """Arms that one process can hold, by framework: starting one costs more than what is trained in it."""
 

@@ -11,7 +11,7 @@ from even_cells import a_cell
 from training_cells import learned, seen, train
 
 import bench.data
-from bench import cell, derived, workload
+from bench import catalogue, cell, derived
 from bench.data.windows import SHUFFLES, Dataset, Source
 from bench.display.standings import Standings
 from bench.estimate import Estimator
@@ -23,7 +23,7 @@ EPOCHS = 4
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory) -> Path:
     """A prepared folder of a few windows of `conv_gru`: four steps an epoch, three batches to validate, two to test."""
-    spec = workload.load("conv_gru").data
+    spec = catalogue.load("conv_gru").data
     random = np.random.RandomState(0)
     rows = 1000
     dataset = Dataset(
@@ -177,7 +177,7 @@ def test_the_epochs_of_a_resumed_training_are_those_of_its_curve():
 
 def test_a_resumed_training_takes_as_long_again_as_all_of_its_processes_took():
     planned = PlannedCell("next", "conv", "torch-eager", "cpu", 1, ("converge",), 0.0)
-    estimator = Estimator({"conv": workload.load("conv")}, cores=1, rounds=1, steps_per_round=1)
+    estimator = Estimator({"conv": catalogue.load("conv")}, cores=1, rounds=1, steps_per_round=1)
     estimator.add(planned, RESUMED)
     assert estimator.wall_s(planned) == RESUMED.wall_s + 5 * (5.0 + 1.0)
 

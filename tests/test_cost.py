@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from bench.catalogue import load, names
 from bench.cost import costs, training_bytes, training_flops
-from bench.workload import Reviews, load, names
+from bench.workload import Reviews
 
 B = 128
 

@@ -118,6 +118,7 @@ def test_run_and_doctor_refuse_a_gpu_they_cannot_use_in_one_line_and_measure_not
     if "visible" in case:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", case["visible"])
     monkeypatch.setattr(implementation, "arms", lambda: {arm.name: arm for arm in arms("new")})
+    monkeypatch.setattr(implementation, "declared", lambda: arms("new"))
     monkeypatch.setattr(
         "bench.contest.contest", lambda options, profile, holes=None: SimpleNamespace(arms=implementation.arms())
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from data_files import FEW_REVIEWS, few_reviews, ragged, words_and_labels, write_imdb
 
-from bench import workload
+from bench import catalogue
 from bench.data import imdb
 from bench.errors import UsageError
 
@@ -44,7 +44,7 @@ def test_ids_labels_and_order_are_those_of_keras_loader(tmp_path):
 
 def test_the_real_file_is_recognised_by_its_check_values(real_data):
     path = real_data / "imdb.npz"
-    data = imdb.load(path, workload.load("conv"))
+    data = imdb.load(path, catalogue.load("conv"))
     assert data.source.identity == ("genuine" if data.source.files[0].sha256 == imdb.SHA256 else "equivalent")
     assert data.inputs.shape == (50_000, 500)
     assert data.ranges == {"train": (0, 20_000), "validation": (20_000, 25_000), "test": (25_000, 50_000)}

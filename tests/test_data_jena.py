@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from data_files import JENA_ROWS, jena_lines, write_jena
 
-from bench import workload
+from bench import catalogue
 from bench.data import jena, series
 from bench.data.windows import naive_loss
 from bench.errors import UsageError
 
-CONV_ONLY = workload.load("conv_only")
-CONV_GRU = workload.load("conv_gru")
+CONV_ONLY = catalogue.load("conv_only")
+CONV_GRU = catalogue.load("conv_gru")
 LINES = jena_lines()
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from data_files import few_reviews, write_imdb, write_jena
 
-from bench import workload
+from bench import catalogue
 from bench.data import open_saved, prepared, save, sources
 from bench.data.windows import Dataset
 from bench.errors import UsageError
 
 REVIEWS = few_reviews()
-CONV_ONLY, CONV_GRU = workload.load("conv_only"), workload.load("conv_gru")
+CONV_ONLY, CONV_GRU = catalogue.load("conv_only"), catalogue.load("conv_gru")
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_a_process_killed_while_it_writes_leaves_nothing_that_is_used(tmp_path, 
 
 
 def test_full_size_data_opens_in_well_under_a_second(tmp_path, capsys):
-    spec = workload.load("conv")
+    spec = catalogue.load("conv")
     ranges = {"train": (0, 20_000), "validation": (20_000, 25_000), "test": (25_000, 50_000)}
     source = sources.build(sources.Origin(None, 0), REVIEWS).source
     ids = np.random.RandomState(0).randint(0, 10_000, size=(50_000, 500), dtype=np.int32)

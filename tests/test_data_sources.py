@@ -14,11 +14,11 @@ import pytest
 from data_files import JENA_ROWS, Asked, Server, few_reviews, imdb_bytes, jena_zip, nobody, serving, sha256, write_imdb
 
 import bench.data
-from bench import caches, workload
+from bench import caches, catalogue
 from bench.data import command, fetch, sources
 from bench.errors import MachineError, UsageError
 
-CONV_ONLY = workload.load("conv_only")
+CONV_ONLY = catalogue.load("conv_only")
 SHORT = dataclasses.replace(
     CONV_ONLY,
     data=dataclasses.replace(CONV_ONLY.data, rows=JENA_ROWS, train_rows=3_400, validation_rows=5_100),

@@ -5,13 +5,13 @@ import time
 import numpy as np
 import pytest
 
-from bench import workload
+from bench import catalogue
 from bench.data import reviews, series, synthetic, synthetic_weather
 from bench.data.jena import FEATURES
 from bench.data.windows import Dataset, Source, naive_loss
 
 SOURCE = Source(identity="synthetic", description="made by a test", files=())
-CONV = workload.load("conv")
+CONV = catalogue.load("conv")
 ROWS = 420_551
 
 
@@ -157,7 +157,7 @@ def lagged(data: Dataset, ends: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_naive_scores_near_three_tenths_and_a_model_of_the_last_days_beats_it(seed, weather, capsys):
     rows = weather.copy() if seed == 0 else synthetic_weather.weather(ROWS, seed)
-    data = series.dataset(workload.load("conv_only"), rows, SOURCE)
+    data = series.dataset(catalogue.load("conv_only"), rows, SOURCE)
     naive = naive_loss(data)
     assert 0.27 < naive < 0.33
     train = np.random.RandomState(0).randint(1440, 200_000, 20_000)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from data_files import few_reviews
 
-from bench import workload
+from bench import catalogue
 from bench.data import series, synthetic
 from bench.data.reviews import dataset as reviews_dataset
 from bench.data.windows import Dataset, Source, naive_loss
@@ -24,7 +24,7 @@ def readings() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def windows(readings) -> dict[str, Dataset]:
-    return {name: series.dataset(workload.load(name), readings.copy(), NOWHERE) for name in SERIES}
+    return {name: series.dataset(catalogue.load(name), readings.copy(), NOWHERE) for name in SERIES}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_the_streams_of_seed_and_epoch_never_change(windows, tokens):
 
 
 def test_an_epoch_of_reviews_holds_every_training_sample_once_and_ends_in_a_short_batch():
-    spec = workload.load("conv")
+    spec = catalogue.load("conv")
     ranges = {"train": (0, 20_000), "validation": (20_000, 25_000), "test": (25_000, 50_000)}
     empty = np.empty((0, 500), np.int32), np.empty(0, np.float32)
     data = Dataset(NOWHERE, *empty, None, ranges, spec.batch_size, spec.steps_per_epoch)
@@ -67,7 +67,7 @@ def test_an_epoch_of_reviews_holds_every_training_sample_once_and_ends_in_a_shor
 @pytest.mark.parametrize("name", SERIES)
 def test_an_epoch_of_the_series_is_500_batches_of_window_ends_in_range(windows, name):
     ends = np.concatenate(windows[name].train_batches(seed=0, epoch=1))
-    lookback = workload.load(name).data.lookback
+    lookback = catalogue.load(name).data.lookback
     assert len(ends) == 500 * 128
     assert ends.min() >= lookback
     assert ends.max() < 200_000
@@ -76,7 +76,7 @@ def test_an_epoch_of_the_series_is_500_batches_of_window_ends_in_range(windows, 
 
 @pytest.mark.parametrize(("name", "validation", "test"), [("conv_only", 769, 929), ("conv_gru", 775, 935)])
 def test_validation_and_test_walk_forward_in_the_published_number_of_batches(windows, name, validation, test):
-    data, lookback = windows[name], workload.load(name).data.lookback
+    data, lookback = windows[name], catalogue.load(name).data.lookback
     for batches, count, first in (
         (data.validation_batches(), validation, 200_001 + lookback),
         (data.test_batches(), test, 300_001 + lookback),
@@ -88,14 +88,14 @@ def test_validation_and_test_walk_forward_in_the_published_number_of_batches(win
 
 
 def test_boundaries_scale_with_the_length_of_the_series():
-    spec = workload.load("conv_only").data
+    spec = catalogue.load("conv_only").data
     assert series.boundaries(spec, 420_551) == (200_000, 300_000)
     assert series.boundaries(spec, 841_102) == (400_000, 600_000)
     assert series.boundaries(spec, 52_696) == (25_060, 37_591)  # 25,060.46 and 37,590.69
 
 
 def test_the_fewest_rows_have_a_batch_in_every_split_and_one_row_less_has_not():
-    spec = workload.load("conv_only")
+    spec = catalogue.load("conv_only")
     fewest = series.fewest_rows(spec)
     counts = [[end - first for first, end in series.ranges(spec.data, rows).values()] for rows in (fewest - 1, fewest)]
     assert min(counts[0]) < spec.batch_size <= min(counts[1])
@@ -115,7 +115,7 @@ def test_a_feature_that_stands_still_is_refused(readings):
     still = readings.copy()
     still[:200_000, 5] = 7.0
     with pytest.raises(ValueError, match="feature 5 has one value in all 200,000 training rows"):
-        series.dataset(workload.load("conv_only"), still, NOWHERE)
+        series.dataset(catalogue.load("conv_only"), still, NOWHERE)
 
 
 def book_loop(data: Dataset, ends: np.ndarray, delay: int) -> tuple[np.ndarray, np.ndarray]:

@@ -199,7 +199,7 @@ def test_doctor_prints_every_check_of_this_machine(capsys, monkeypatch):
 def test_doctor_tells_the_space_for_a_folder_that_this_user_may_not_look_into(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.doctor.look", lambda device: [])
     monkeypatch.setattr("bench.environment.describe", dict)
-    monkeypatch.setattr("bench.implementation.arms", dict)
+    monkeypatch.setattr("bench.implementation.arms", lambda device: {})
     monkeypatch.setattr("bench.probe.compiler_problem", lambda: None)
     closed, console = tmp_path / "closed", Console(record=True, width=400)
     closed.mkdir()

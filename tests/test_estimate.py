@@ -3,7 +3,7 @@
 import pytest
 from even_cells import a_cell
 
-from bench import record, workload
+from bench import catalogue, record
 from bench.estimate import FORWARD_SHARE, Assumptions, Estimator
 from bench.profiles import PROFILES, STARTS_SEEDS
 from bench.record import STARTS, Cell, CurvePoint, PlannedCell
@@ -11,7 +11,7 @@ from bench.record import STARTS, Cell, CurvePoint, PlannedCell
 
 def estimator(*names: str, profile: str = "book", cores: int = 1, **assumed: float) -> Estimator:
     chosen = PROFILES[profile]
-    specs = {name: workload.load(name) for name in names}
+    specs = {name: catalogue.load(name) for name in names}
     return Estimator(specs, cores, chosen.rounds, chosen.steps_per_round["cpu"], Assumptions(**assumed))
 
 
@@ -24,7 +24,7 @@ def planned(name: str, *phases: str, arm: str = "arm") -> PlannedCell:
 )
 def test_every_time_step_of_any_recurrent_layer_is_assumed_to_take_its_time(name, time_steps):
     assumed = Assumptions(start_s=0.0, flops_per_core=float("inf"), step_overhead_s=0.0, time_step_s=0.5)
-    guess = Estimator({name: workload.load(name)}, cores=1, rounds=3, steps_per_round=1, assumptions=assumed)
+    guess = Estimator({name: catalogue.load(name)}, cores=1, rounds=3, steps_per_round=1, assumptions=assumed)
     assert guess.wall_s(planned(name, "train_step")) == 3 * 0.5 * time_steps
 
 
@@ -40,7 +40,7 @@ MEASURED_MS = {
 
 @pytest.mark.parametrize(("name", "steps_ms"), MEASURED_MS.items())
 def test_a_whole_training_is_assumed_within_a_factor_of_two_of_what_the_arms_took(name, steps_ms):
-    spec = workload.load(name)
+    spec = catalogue.load(name)
     steps = spec.epochs * spec.steps_per_epoch
     measured_s = steps * sum(steps_ms) / len(steps_ms) / 1000  # without validation, which takes a fifth of it or less
     assert measured_s / 2 < estimator(name, cores=2).wall_s(planned(name, "converge")) < 2 * 1.2 * measured_s

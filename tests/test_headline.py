@@ -113,3 +113,12 @@ def test_arms_are_alike_only_where_every_parity_record_says_so(measured: Contest
     assert alike(measured, []).kind == "bad"
     other = msgspec.structs.replace(failed, workload="conv_only")
     assert alike(measured, [*folder.parities, other]).kind == "good", "the failure is another contest's"
+
+
+def test_a_tuned_arm_is_never_called_the_fastest_and_stands_beside(measured: Contest) -> None:
+    arms = dict(measured.run.arms)
+    arms["torch-compile"] = msgspec.structs.replace(arms["torch-compile"], tier="tuned")
+    contest = dataclasses.replace(measured, run=msgspec.structs.replace(measured.run, arms=arms))
+    words = headline(timed(contest, {"keras-jax": 1.0, "torch-eager": 1.5, "torch-compile": 0.2}))
+    assert words.startswith("**keras-jax** is fastest. **torch-eager** takes 1.5000 times as long")
+    assert words.endswith("Tuned, beside **keras-jax**: **torch-compile** 0.2000 times as long [0.2000,\xa00.2000].")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import impl_keras
+from bench.catalogue import load
 from bench.implementation import arm
-from bench.workload import load
 
 TESTS = Path(__file__).parent
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -157,4 +157,18 @@ def test_declaring_the_arms_imports_no_framework():
     code = "import sys, impl_keras; print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=TESTS.parent)
     assert ended.stdout.strip() == "set()"
-    assert [a.name for a in impl_keras.ARMS] == [*(f"keras-{name}" for name in BACKENDS), "keras-published"]
+    tuned = ["keras-tuned"] * 2  # on a CPU, on CUDA
+    assert [a.name for a in impl_keras.ARMS] == [*(f"keras-{name}" for name in BACKENDS), "keras-published", *tuned]
+
+
+def test_keras_on_torch_computes_on_the_device_it_was_asked_for_wherever_keras_itself_would():
+    # As on a machine whose default device is another one: the GPU, where there is one.
+    code = (
+        "from impl_keras import backend_torch; from keras.src.backend.torch.core import get_device; "
+        "backend_torch.configure('cpu', 1, 'float32'); import gc; gc.collect(); print(get_device())"
+    )
+    environment = os.environ | {"KERAS_BACKEND": "torch", "KERAS_TORCH_DEVICE": "meta"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=TESTS.parent, env=environment
+    )
+    assert ended.stdout.strip() == "cpu"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import parity, record, reference, workload
+from bench import catalogue, parity, record, reference
 from bench.implementation import arm
 from bench.parity_judge import Judge
 
@@ -58,7 +58,7 @@ def torch_checks() -> dict[str, list[list]]:
 def test_a_right_implementation_passes_every_check(torch_checks, pair):
     assert [check for check in torch_checks[pair] if not check[4]] == []
     held = {f"{precision} {what}" for precision, what, *_ in torch_checks[pair]}
-    for weight in workload.load(pair.split(":")[0]).weights():
+    for weight in catalogue.load(pair.split(":")[0]).weights():
         assert held >= {f"float64 gradient {weight}", f"float64 weights after 20 steps, {weight}"}
         assert f"float32 weights after an epoch, {weight}" in held
 
@@ -88,7 +88,7 @@ def test_the_gate_as_a_program_writes_the_record_names_the_tensor_and_exits_1(tm
     found = record.read(out, record.Parity)
     assert not found.passed
     assert found.id == "conv_only.faulty-broadcast-loss.cpu"
-    assert found.digest == workload.load("conv_only").digest()
+    assert found.digest == catalogue.load("conv_only").digest()
     assert found.reason is not None
     assert found.reason.startswith("float32 loss: error ")
 
@@ -142,9 +142,9 @@ def test_the_error_is_relative_to_the_largest_value_of_the_reference():
     assert judge.checks[0].passed
 
 
-@pytest.mark.parametrize("name", workload.names())
+@pytest.mark.parametrize("name", catalogue.names())
 def test_the_problem_reaches_both_sides_of_the_threshold_and_every_weight(name):
-    spec = workload.load(name)
+    spec = catalogue.load(name)
     start, data = parity.start_weights(spec), parity.problem(spec)
     predictions, _, gradients = reference.loss_and_gradients(spec, start, *data.batch(0))
     assert all(np.any(gradient != 0) for gradient in gradients.values())
@@ -153,7 +153,7 @@ def test_the_problem_reaches_both_sides_of_the_threshold_and_every_weight(name):
 
 
 def test_the_published_head_is_judged_where_it_has_a_gradient():
-    spec = workload.load("conv").with_settings(head="as_published")
+    spec = catalogue.load("conv").with_settings(head="as_published")
     predictions, _, gradients = reference.loss_and_gradients(
         spec, parity.start_weights(spec), *parity.problem(spec).batch(0)
     )

@@ -7,7 +7,7 @@ import pytest
 from harness import FAKES
 from make_run import make_run
 
-from bench import contest, estimate, implementation, plan, record, workload
+from bench import catalogue, contest, estimate, implementation, plan, record
 from bench.contest import Options
 from bench.errors import UsageError
 from bench.estimate import Assumptions, Estimator
@@ -145,9 +145,9 @@ def test_whole_trainings_of_several_seeds_are_a_block_each_and_no_other_profile_
 
 
 def test_book_has_every_head_and_the_comparators_unless_workloads_are_named():
-    published = {name for name in workload.names() if not workload.load(name).comparator}
+    published = {name for name in catalogue.names() if not catalogue.load(name).comparator}
     assert set(entered(workloads=()).workloads) == published
-    assert set(entered(workloads=(), profile="book").workloads) == {*workload.names(), "conv.head-as_published"}
+    assert set(entered(workloads=(), profile="book").workloads) == {*catalogue.names(), "conv.head-as_published"}
     assert set(entered(workloads=("conv",), profile="book").workloads) == {"conv"}
 
 

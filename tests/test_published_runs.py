@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 import bench
+from bench import derived, effects, stats
 from bench.judgement import dead_start
 from bench.report import judgement_claims, judgement_read
 from bench.report.folder import load
@@ -14,13 +15,33 @@ from bench.report.loaded import LoadedRun
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = sorted(path for path in (ROOT / "results" / "published").iterdir() if path.is_dir())
+BOOK = [path for path in PUBLISHED if path.name.startswith("cpu-")]
+TRAINED = [path for path in PUBLISHED if '"converge"' in (path / "run.json").read_text()]
+STEPPED = [path for path in PUBLISHED if '"train_step"' in (path / "run.json").read_text()]
 LIMIT_BYTES = 5_000_000
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.fixture(scope="module", params=PUBLISHED, ids=lambda path: path.name)
-def published(request: pytest.FixtureRequest) -> Path:
-    return request.param
+each = pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.name)
+each_of_the_book = pytest.mark.parametrize("published", BOOK, ids=lambda path: path.name)
+each_of_trainings = pytest.mark.parametrize("published", TRAINED, ids=lambda path: path.name)
+each_of_steps = pytest.mark.parametrize("published", STEPPED, ids=lambda path: path.name)
+
+
+def times(run: LoadedRun, reference: str = "keras-published") -> list[str]:
+    """The README's table of step times: every arm's, and how many times as fast as the reference it is."""
+    told = []
+    for workload in run.run.workloads:
+        figures: dict[str, dict[int, float]] = {}
+        for cell in run.cells:
+            step_s = derived.step_s(cell) if cell.status == "ok" and cell.workload == workload else None
+            if step_s is not None and not cell.label:
+                figures.setdefault(cell.arm, {})[cell.block] = step_s
+        for arm, blocks in figures.items():
+            found, step_ms = effects.effect(figures[reference], blocks), 1e3 * stats.median(list(blocks.values()))
+            speed = "1" if arm == reference else f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
+            told.append(f"| `{workload}` | {arm} | {step_ms:.1f} ms | {speed} | {len(blocks)} |")
+    return told
 
 
 def rows(run: LoadedRun) -> list[str]:
@@ -60,20 +81,24 @@ def _range(values: pd.Series) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def test_there_is_one() -> None:
-    assert PUBLISHED
+def test_there_is_one_of_each() -> None:
+    assert BOOK
+    assert STEPPED
+    assert set(TRAINED) >= set(BOOK)
 
 
+@each
 def test_a_committed_run_is_small_and_nothing_of_it_is_set_aside(published: Path) -> None:
     run = bench.load_run(published)
     # report.html is not committed: whoever reads the folder writes it from the rest
     committed = (path for path in published.rglob("*") if path.is_file() and path.name != "report.html")
     assert sum(path.stat().st_size for path in committed) < LIMIT_BYTES
     assert run.set_aside == ()
-    assert len(run.trainings)
+    assert len(run.trainings) or published not in TRAINED
     assert not list(published.glob("**/*.npz"))
 
 
+@each
 def test_the_readme_links_its_report_and_says_the_commit_it_was_obtained_with(published: Path) -> None:
     run = bench.load_run(published).run
     assert f"(results/published/{published.name}/report.md)" in README
@@ -81,12 +106,21 @@ def test_the_readme_links_its_report_and_says_the_commit_it_was_obtained_with(pu
     assert run.environment["git"]["dirty"] is False
 
 
+@each_of_steps
+def test_the_step_times_in_the_readme_are_those_of_the_run(published: Path) -> None:
+    expected = times(bench.load_run(published))
+    assert expected
+    assert [line for line in README.splitlines() if line in expected] == expected
+
+
+@each_of_trainings
 def test_the_figures_in_the_readme_are_those_of_the_run(published: Path) -> None:
     expected = rows(bench.load_run(published))
     found = [line for line in README.splitlines() if line in expected]
     assert found == expected
 
 
+@each_of_the_book
 def test_the_verdicts_on_the_claims_in_the_readme_are_those_of_the_run(published: Path) -> None:
     judged = judgement_read.judged(load(published))
     assert judged is not None
@@ -94,6 +128,7 @@ def test_the_verdicts_on_the_claims_in_the_readme_are_those_of_the_run(published
     assert [line for line in README.splitlines() if line in expected] == expected
 
 
+@each_of_trainings
 def test_what_the_readme_says_of_convergence_and_of_dead_starts_is_what_the_run_says(published: Path) -> None:
     judged = judgement_read.judged(load(published))
     assert judged is not None

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import bench.reference_layers
+from bench.catalogue import load, names
 from bench.layers import Dense
 from bench.reference import apply, forward, loss, loss_and_gradients, metrics, rmsprop_step, train
 from bench.weights import initial_weights, sample_masks
-from bench.workload import Reviews, load, names
+from bench.workload import Reviews
 
 BATCH = 4
 

@@ -5,11 +5,12 @@ from math import log, sqrt, tanh
 import numpy as np
 import pytest
 
+from bench.catalogue import load
 from bench.layers import GRU
 from bench.reference import loss, metrics, rmsprop_step
 from bench.reference_layers import causalconv1d, conv1d, dense, embedding, globalmaxpool1d, laststep, maxpool1d
 from bench.reference_recurrent import gru, lstm
-from bench.workload import RMSprop, load
+from bench.workload import RMSprop
 
 LN2, LN3 = log(2), log(3)
 # Used for their exact values: sigmoid(ln 3) = 3/4, sigmoid(-ln 3) = 1/4, tanh(ln 2) = 3/5, tanh(2 ln 2) = 15/17.

@@ -54,6 +54,7 @@ def test_the_report_tells_its_story_in_a_fixed_order(whole: Path) -> None:
                 "### Where the time goes",
                 "### Every round",
                 "### Resources and cause",
+                "### Distance to the limit",
                 "### Parity",
                 "### Model",
             )

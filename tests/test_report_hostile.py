@@ -103,9 +103,9 @@ def test_hostile_text_never_adds_a_column_to_a_table(hostile: Path) -> None:
             columns += 1
         elif token.type == "tr_close":
             widths[-1].add(columns)
-    assert len(widths) == 16, (
-        "step, pairs, epoch, pairs, time in block 1 and later, resources, parity, model, cells, disturbances, "
-        "frequency, environment, data, settings that are the same, those that differ"
+    assert len(widths) == 17, (
+        "step, pairs, epoch, pairs, time in block 1 and later, resources, distance to the limit, parity, model, cells, "
+        "disturbances, frequency, environment, data, settings that are the same, those that differ"
     )
     assert all(len(found) == 1 for found in widths)
 

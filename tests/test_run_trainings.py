@@ -8,7 +8,7 @@ import harness
 import numpy as np
 import pytest
 
-from bench import weights, workload
+from bench import catalogue, weights
 from bench.record import STARTS, Cell
 
 BROKEN, SERIES = "conv.head-as_published", "conv_only"
@@ -135,7 +135,7 @@ def planted() -> dict[int, int]:
 
     156 batches of 128 and one of 32, each spread evenly over a tenth from where its seed puts it.
     """
-    spec = workload.load(BROKEN)
+    spec = catalogue.load(BROKEN)
     levels = {seed: 2 * weights.initial_weights(spec, seed)["dense.kernel"].sum() for seed in range(50)}
     spread = {size: np.arange(size) * 0.1 / size for size in (128, 32)}
     live = {

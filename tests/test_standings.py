@@ -138,6 +138,16 @@ def test_the_running_estimate_follows_every_cell():
     assert found.estimate("conv_gru") == []
 
 
+def test_a_tuned_arm_stands_behind_the_others_with_its_time_over_that_of_the_fastest_of_them():
+    found = Standings(tuned={"t"})
+    for arm, step_s in (("t", 0.001), ("b", 0.02), ("a", 0.01)):
+        found.add(a_cell(arm, 1, step_s))
+    assert [place.arm for place in found.places("conv")] == ["a", "b", "t"]
+    b, t = (f"{TIMES}{value} (no interval)" for value in ("2.00", "0.10"))
+    assert found.estimate("conv") == ["a 10.0 ms", f"b {b}", f"t {t}"]
+    assert found.answer("conv", 0.02).endswith("Tuned, beside a: t 0.10 times as long (no interval).")
+
+
 def test_a_failed_cell_and_a_ceiling_have_no_figure_and_change_no_estimate():
     found = standings({"a": [0.01]})
     assert found.add(a_cell("b", 1, 0.005, status="failed", reason="it broke")) == ""

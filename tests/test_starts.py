@@ -11,7 +11,7 @@ import pytest
 from training_cells import THREADS, seen, train
 
 import bench.data
-from bench import implementation, reference, weights, workload
+from bench import catalogue, implementation, reference, weights
 from bench.data.windows import Dataset, Source
 from bench.measure.measure_starts import start
 from bench.record import Start
@@ -26,7 +26,7 @@ EDGE = 1e-5
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     """A prepared folder of a few reviews of random words, a short last batch among them."""
-    spec = workload.load(KEY).data
+    spec = catalogue.load(KEY).data
     random = np.random.RandomState(0)
     dataset = Dataset(
         source=Source("synthetic", "a few reviews made by a test", ()),
@@ -70,7 +70,7 @@ def driven(prepared, tmp_path_factory) -> tuple[Path, dict]:
 def assert_counts(found: Start, drawn: weights.Weights, prepared: Path) -> None:
     """Holds a recorded start against the float64 reference."""
     inputs = bench.data.open_saved(prepared).inputs[:SAMPLES]
-    outputs = reference.forward(workload.load(KEY), drawn, inputs)
+    outputs = reference.forward(catalogue.load(KEY), drawn, inputs)
     edge = np.sum((np.abs(outputs) < EDGE) | (np.abs(outputs - 1) < EDGE))
     assert found.samples == SAMPLES
     assert abs(found.live - np.sum((outputs > 0) & (outputs < 1))) <= edge
@@ -91,13 +91,13 @@ def test_what_is_recorded_of_a_seed_is_what_the_reference_says(studied, prepared
     partly = next(seed for seed, count in live.items() if 0 < count < SAMPLES)
     whole = next(seed for seed, count in live.items() if count == SAMPLES)
     for seed in (dead, partly, whole, 49):
-        assert_counts(studied["shared", seed], weights.initial_weights(workload.load(KEY), seed), prepared)
+        assert_counts(studied["shared", seed], weights.initial_weights(catalogue.load(KEY), seed), prepared)
 
 
 def test_the_frameworks_own_weights_come_from_the_seed_alone_in_whatever_order_and_process(studied, driven, prepared):
     folder, _ = driven
     first, again, other = (weights.load(folder / f"{name}.npz") for name in ("7", "7-again", "3"))
-    assert first.keys() == workload.load(KEY).weights().keys()
+    assert first.keys() == catalogue.load(KEY).weights().keys()
     for name, values in first.items():
         assert np.array_equal(values, again[name])
         assert name.endswith("bias") or not np.array_equal(values, other[name])
@@ -106,8 +106,8 @@ def test_the_frameworks_own_weights_come_from_the_seed_alone_in_whatever_order_a
 
 
 def test_the_frameworks_own_weights_have_the_published_distributions_and_are_not_the_shared_ones(driven):
-    own, shared = weights.load(driven[0] / "7.npz"), weights.initial_weights(workload.load(KEY), 7)
-    for name, shape in workload.load(KEY).weights().items():
+    own, shared = weights.load(driven[0] / "7.npz"), weights.initial_weights(catalogue.load(KEY), 7)
+    for name, shape in catalogue.load(KEY).weights().items():
         assert own[name].shape == shape
         if name.endswith("bias"):
             assert not own[name].any()

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
+from bench.catalogue import load as load_workload
+from bench.catalogue import names
 from bench.errors import UsageError
 from bench.weights import glorot_limit, initial_weights, load, sample_masks, save
-from bench.workload import load as load_workload
-from bench.workload import names
 
 ROOT = Path(__file__).parent.parent
 DRAWS = 16
@@ -23,7 +23,7 @@ DRAWS = 16
 # Default layers of Keras itself, in a process of their own: one framework computes in a process.
 KERAS = """
 import sys, numpy, keras
-from bench.workload import load, names
+from bench.catalogue import load, names
 
 def built(layer, shape):
     match layer.kind:

@@ -7,9 +7,10 @@ import math
 import pytest
 
 import bench.workload
+from bench.catalogue import load, names
 from bench.errors import UsageError
 from bench.layers import GRU, LSTM, CausalConv1D, Conv1D, Dense, Embedding, GlobalMaxPool1D, LastStep, MaxPool1D
-from bench.workload import Reviews, RMSprop, Series, Workload, load, names
+from bench.workload import Reviews, RMSprop, Series, Workload
 
 PUBLISHED = ("conv", "conv_gru", "conv_only")
 
@@ -337,10 +338,10 @@ def test_a_dropped_file_is_registered_and_one_that_defines_nothing_is_a_defect(t
 
     monkeypatch.setattr(bench.workloads, "__path__", [*bench.workloads.__path__, str(tmp_path)])
     (tmp_path / "dropped.py").write_text(
-        "import dataclasses\nfrom bench.workload import load\n"
+        "import dataclasses\nfrom bench.catalogue import load\n"
         "WORKLOAD = dataclasses.replace(load('conv_only'), name='dropped')\n"
     )
-    (tmp_path / "misnamed.py").write_text("from bench.workload import load\nWORKLOAD = load('conv')\n")
+    (tmp_path / "misnamed.py").write_text("from bench.catalogue import load\nWORKLOAD = load('conv')\n")
     assert "dropped" in names()
     assert load("dropped").name == "dropped"
     with pytest.raises(TypeError, match="misnamed"):

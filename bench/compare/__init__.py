@@ -14,7 +14,7 @@ from bench.compare.differences import Difference, differences
 from bench.compare.gaps import Gap, gaps
 from bench.effects import Effect, Verdict
 from bench.ranking import ranked
-from bench.record import CEILING, CONTROL, Cell, Run, contestant
+from bench.record import CEILING, CONTROL, Cell, Run, contestant, tuned
 
 Figures = dict[tuple[str, str], dict[int, float]]
 """Workload and contestant → block → step time, or epoch time."""
@@ -153,9 +153,10 @@ def _epoch_lengths(a: Mapping[str, list[int]], b: Mapping[str, list[int]]) -> It
             yield Difference("steps of a measured epoch", one, other, prevents=False, workload=workload)
 
 
-def fastest(found: Figures, workload: str, arms: Sequence[str]) -> str | None:
-    """The first of the arms as `bench.ranking` has it; None where none has a figure."""
-    return next(iter(ranked({arm: found[workload, arm] for arm in arms if (workload, arm) in found})), None)
+def fastest(run: Run, found: Figures, workload: str, arms: Sequence[str]) -> str | None:
+    """The first of a run's arms as `bench.ranking` has it; None where none has a figure."""
+    mine = {arm: found[workload, arm] for arm in arms if (workload, arm) in found}
+    return next(iter(ranked(mine, tuned(run))), None)
 
 
 def _shifts(one: Figures, other: Figures, phase: str, margin: float) -> Iterator[Shift]:
@@ -180,7 +181,7 @@ def _time(blocks: dict[int, float]) -> Effect:
 def _pairs(a: Run, one: Figures, other: Figures) -> Iterator[Pair]:
     for workload in a.workloads:
         both_have = [arm for arm in a.arms if (workload, arm) in other]
-        first = fastest(one, workload, both_have) or fastest(one, workload, list(a.arms))
+        first = fastest(a, one, workload, both_have) or fastest(a, one, workload, list(a.arms))
         named = [(arm, first) for arm in a.arms if first not in (None, arm)]
         named += [(contestant(a.control, CONTROL), a.control)] if a.control else []
         for name, against in named:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import record, runfolder, workload
+from bench import catalogue, record, runfolder
 from bench.containers import build, run
 from bench.containers.settings import Order
 from bench.data import sources
@@ -155,7 +155,7 @@ def _data_dir(given: argparse.Namespace) -> Path | None:
         if not folder.is_dir():
             raise UsageError(f"--data-dir {folder}: no folder there; name the one that holds the data of the run")
         return folder
-    for spec in map(workload.load, given.workload or workload.names()):
+    for spec in map(catalogue.load, given.workload or catalogue.names()):
         path = sources.named(folder, spec, sources.remote_of(spec))
         if not path.resolve().is_relative_to(folder.resolve()):
             raise UsageError(

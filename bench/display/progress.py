@@ -15,7 +15,7 @@ from bench.display.screen import Screen
 from bench.display.standings import Standings
 from bench.display.verdict_table import verdict_table
 from bench.errors import tell
-from bench.record import Cell, Parity, PlannedCell, Run
+from bench.record import Cell, Parity, PlannedCell, Run, tuned
 
 STYLES = {"ok": "green", "failed": "red", "hole": "yellow"}
 REDRAWN_PER_S = 1.0
@@ -61,6 +61,10 @@ class Display:
         self._after = after
         self._draw(Now(self._screen.shown(what), where, done, total, left, after(), self._estimate(cell.workload)))
 
+    def entered(self, run: Run) -> None:
+        """The run whose cells are measured from now on."""
+        self._standings.tuned = tuned(run)
+
     def earlier(self, cell: Cell) -> None:
         """A cell measured before the run was taken up again."""
         self._standings.add(cell)
@@ -87,7 +91,7 @@ class Display:
 
     def verdicts(self, run: Run, cells: Sequence[Cell]) -> None:
         """The table of every workload's contestants and the answer in words, from all cells of the run."""
-        self._print(verdict_table(run, Standings(cells), self._screen))
+        self._print(verdict_table(run, Standings(cells, tuned(run)), self._screen))
 
     def _estimate(self, workload: str) -> list[str]:
         first, *others = self._standings.estimate(workload) or [""]

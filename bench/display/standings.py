@@ -5,7 +5,7 @@ figure is the median over blocks. The ratio is that of times over the blocks bot
 A/A control's second entry to the arm itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from bench import derived, effects, record, stats, wording
@@ -43,7 +43,9 @@ class Place:
 class Standings:
     """Figures of every workload's contestants by block."""
 
-    def __init__(self, cells: Iterable[Cell] = ()) -> None:
+    def __init__(self, cells: Iterable[Cell] = (), tuned: Container[str] = ()) -> None:
+        """`tuned` arms stand behind the others."""
+        self.tuned = tuned
         self._figures: dict[str, dict[tuple[str, str], dict[int, float]]] = {}
         self._ended: dict[tuple[str, str, str], set[str]] = {}
         self._by_epoch: set[str] = set()
@@ -80,7 +82,8 @@ class Standings:
         """Arms by their figures, those without one behind them, the A/A control at the end."""
         blocks = self._figures.get(workload, {})
         middle_s = {pair: stats.median(list(by.values())) for pair, by in blocks.items() if by}
-        order = [(arm, "") for arm in ranked({arm: by for (arm, label), by in blocks.items() if not label})]
+        mine = {arm: by for (arm, label), by in blocks.items() if not label}
+        order = [(arm, "") for arm in ranked(mine, self.tuned)]
         found = []
         behind = [pair for pair in sorted(blocks, key=lambda pair: bool(pair[1])) if pair not in order]
         for pair in (*order, *behind):
@@ -107,7 +110,13 @@ class Standings:
         Where the A/A control shows a difference, that it does.
         """
         every = [place for place in self.places(workload) if place.time_s]
-        words = sentences([Rank(place.arm, place.effect, place.verdict(margin)) for place in every if not place.label])
+        words = sentences(
+            [
+                Rank(place.arm, place.effect, place.verdict(margin), place.arm in self.tuned)
+                for place in every
+                if not place.label
+            ]
+        )
         for place in every:
             if place.label and place.effect and place.verdict(margin) in ("FASTER", "SLOWER"):
                 words.append(f"The A/A control differs from its own arm, {wording.ratio(place.effect)}.")

@@ -28,7 +28,8 @@ def verdict_table(run: Run, standings: Standings, screen: Screen) -> Group:
     wide = Measurement.get(screen, _unbounded(screen), table).maximum > screen.width
     shown: list[RenderableType] = [*_lines(run, standings, places, screen)] if wide else [table]
     words = (f"{workload}: {standings.answer(workload, run.margin)}" for workload in places)
-    return Group(*shown, Text(LEGEND), "", *(Text(screen.shown(line), style="bold") for line in words))
+    legend = f"{LEGEND}; tuned arms behind the others" if standings.tuned else LEGEND
+    return Group(*shown, Text(legend), "", *(Text(screen.shown(line), style="bold") for line in words))
 
 
 def _unbounded(screen: Screen) -> ConsoleOptions:
@@ -45,7 +46,7 @@ def _table(run: Run, standings: Standings, places: Places, screen: Screen) -> Ta
     for workload, entries in places.items():
         table.add_row(Text(screen.shown(workload), style="bold"))
         for place in entries:
-            table.add_row(*map(screen.shown, _row(place, standings, workload, run.margin)))
+            table.add_row(*map(screen.shown, _row(place, standings, workload, run.margin, place is entries[0])))
         table.add_section()
     return table
 
@@ -55,17 +56,19 @@ def _lines(run: Run, standings: Standings, places: Places, screen: Screen) -> li
     for workload, entries in places.items():
         lines.append(Text(screen.shown(f"{workload}, {standings.unit(workload)}"), style="bold"))
         for place in entries:
-            name, figure, sure, blocks, verdict = _row(place, standings, workload, run.margin)
+            name, figure, sure, blocks, verdict = _row(place, standings, workload, run.margin, place is entries[0])
             lines.append(Text(screen.shown(f"{name}  {figure}  {verdict or sure}")))
             if verdict:
                 lines.append(Text(screen.shown(f"  {sure}, blocks: {blocks}")))
     return lines
 
 
-def _row(place: Place, standings: Standings, workload: str, margin: float) -> tuple[str, str, str, str, str]:
+def _row(
+    place: Place, standings: Standings, workload: str, margin: float, first: bool
+) -> tuple[str, str, str, str, str]:
     """Contestant, figure, ratio, blocks, verdict."""
     if place.time_s is None:
         return place.contestant, "-", place.ended, "0", ""
-    sure = ratio(place.effect) if place.effect else "-" if place.label else "fastest"
+    sure = ratio(place.effect) if place.effect else "fastest" if first else "-" if place.label else "no common block"
     figure = standings.figure(workload, place.time_s)
     return place.contestant, figure, sure, str(place.blocks), place.verdict(margin) or ""

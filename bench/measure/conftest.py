@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bench import record
-from bench.cell import EXTRAS, OBSERVED_FILE, PHASE_FILE, Observed, Request
+from bench.cell import EXTRAS, KERNELS, OBSERVED_FILE, PHASE_FILE, Observed, Request
 from bench.errors import BenchError
 from bench.measure.ledger import Ledger
 from bench.measure.subject import DivergedError, Subject
@@ -69,8 +69,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if out is not None:
         Path(out, PHASE_FILE).write_text(name)
     subject = item.config.stash.get(SUBJECT, None)
-    if name in EXTRAS and subject is not None and subject.peaks_bytes is None:
-        subject.note_peak_memory()  # another batch or a second model is not the arm's
+    if name in (KERNELS, *EXTRAS) and subject is not None and subject.peaks_bytes is None:
+        subject.note_peak_memory()  # a profiler, another batch, a second model are not the arm's
 
 
 @pytest.hookimpl(wrapper=True)
@@ -113,6 +113,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         starts=tuple(subject.starts),
         resumed=subject.resumed,
         diverged=subject.diverged,
+        kernels=subject.kernels,
         unused_checkpoint=subject.unused_checkpoint,
     )
     record.write_bytes(Path(out, OBSERVED_FILE), msgspec.json.encode(observed))

@@ -13,6 +13,7 @@ import pytest
 
 import bench.data
 from bench import cell, checkpoint, probe, weights
+from bench.catalogue import load
 from bench.cell import Request
 from bench.data.windows import Dataset, Indices
 from bench.derived import taints
@@ -22,8 +23,8 @@ from bench.errors import BenchError
 from bench.implementation import Metrics, Session, Setup, arm, open_session
 from bench.measure.ledger import Ledger
 from bench.measure.watch import Watch
-from bench.record import CurvePoint, Energy, Start, Tested
-from bench.workload import Workload, load
+from bench.record import CurvePoint, Energy, KernelPath, Start, Tested
+from bench.workload import Workload
 
 STAGED_BATCHES = 16
 """Different batches that `train_step` turns through: more than a cache of one, few enough for any device."""
@@ -57,7 +58,7 @@ class Subject:
         self.energies: list[Energy] = []
         self.disturbed_rounds = 0
         """Of `train_step`, in so many rounds something else was going on."""
-        self.arm = arm(request.arm)
+        self.arm = arm(request.arm, request.device)
         self.threads = request.threads or cpu_budget()
         self.times_s: dict[str, float] = {}
         """Of the parts of getting ready, by name."""
@@ -71,6 +72,7 @@ class Subject:
         """None: not noted yet."""
         self.tested: Tested | None = None
         self.starts: list[Start] = []
+        self.kernels: KernelPath | None = None
         self.resumed: tuple[int, ...] = ()
         self.unused_checkpoint: str | None = None
         """Why a checkpoint that was there was left alone."""
@@ -122,7 +124,8 @@ class Subject:
         """Builds the model and puts data and weights in place; the parts' times go into `times_s`."""
         request = self.request
         marks_s = [time.perf_counter()]
-        setup = Setup(self.arm, self.workload, request.device, self.threads, seed=request.seed)
+        workload = self.workload
+        setup = Setup(self.arm, workload, request.device, self.threads, workload.precision, request.seed)
         session = open_session(setup)
         self.ledger.mark("build")
         marks_s.append(time.perf_counter())

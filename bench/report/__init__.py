@@ -18,6 +18,7 @@ from bench.report import (
     judgement_head,
     judgement_read,
     page,
+    scaling,
     summary,
     verdicts,
 )
@@ -51,13 +52,20 @@ def build(run_folder: Path) -> list[Path]:
         contests = [judgement_glance.told(judged, contest) for contest in contests]
     drawings = [figures.drawings(contest, list(folder.run.arms)) for contest in contests]
     of_trainings = judgement_figures.drawings(judged) if judged else {}
-    every = [*(drawing for drawn in drawings for drawing in drawn.values()), *of_trainings.values()]
+    swept = scaling.sweeps(contests)
+    of_sweeps = scaling.drawings(swept, folder.run.arms)
+    every = [
+        *of_sweeps.values(),
+        *(drawing for drawn in drawings for drawing in drawn.values()),
+        *of_trainings.values(),
+    ]
     files = {"measurements.csv": frames.to_csv(measurements), "curves.csv": frames.to_csv(points)}
     for drawing in every:
         files |= {drawing.path: drawing.svg, drawing.csv_path: drawing.csv}
     glance = judgement_glance.glance(judged) if judged else None
     verdict = _verdict(folder, contests, glance)
-    details = _details(folder, contests, drawings, judgement.blocks(judged, of_trainings) if judged else [])
+    judgements = judgement.blocks(judged, of_trainings) if judged else []
+    details = _details(folder, contests, drawings, [*judgements, *scaling.blocks(swept, of_sweeps)])
     trusted = "; ".join(text(word.text) for word in trust(folder, contests))
     heads = [f"# Run {short(folder.run.id)}", _facts(folder), f"How far to trust it: {trusted}."]
     files["report.md"] = ("\n\n".join([*heads, *verdict, *details]) + "\n").encode()
@@ -102,12 +110,12 @@ def _legend(folder: Folder, contests: list[Contest]) -> list[str]:
 
 
 def _details(
-    folder: Folder, contests: list[Contest], drawings: list[dict[str, Drawing]], judgements: list[str]
+    folder: Folder, contests: list[Contest], drawings: list[dict[str, Drawing]], of_several: list[str]
 ) -> list[str]:
     """Everything behind the verdict; what must be known before any figure comes first."""
     warnings = notices(folder, contests)
     blocks = ["## Read this first", "\n".join(f"- {line}" for line in warnings)] if warnings else []
-    blocks += judgements
+    blocks += of_several
     for contest, drawn in zip(contests, drawings, strict=True):
         blocks += section(contest, drawn, folder.parities)
     return [*blocks, *appendix(folder)]
@@ -118,7 +126,7 @@ def _write(run_folder: Path, files: dict[str, bytes]) -> list[Path]:
         (run_folder / "figures").mkdir(exist_ok=True)
         for name, content in files.items():
             record.write_bytes(run_folder / name, content)
-        drawn = {*(kind.name for kind in figures.KINDS), *judgement_figures.KINDS}
+        drawn = {*(kind.name for kind in figures.KINDS), *judgement_figures.KINDS, scaling.KIND}
         for left in (run_folder / "figures").glob("*-*.*"):  # of a report from records that are no longer usable
             ours = left.suffix in (".svg", ".csv") and left.name.partition("-")[0] in drawn
             if ours and f"figures/{left.name}" not in files:

@@ -19,9 +19,9 @@ def answer(contest: Contest) -> str:
     head = f"**{short(contest.workload)} on {short(contest.device)}** ({text(contest.spec.title)}; "
     head += f"{text(contest.spec.data.identity)} data): "
     if contest.ranked:
-        head += _shortest(contest.ranked[0], contest.ranked[0].step_s, "step time", 1e3, "ms")
+        head += of_others(contest) + _shortest(contest.ranked[0], contest.ranked[0].step_s, "step time", 1e3, "ms")
     elif contest.trained:
-        head += _shortest(contest.trained[0], contest.trained[0].epoch_s, "epoch time", 1, "s")
+        head += of_others(contest) + _shortest(contest.trained[0], contest.trained[0].epoch_s, "epoch time", 1, "s")
     else:
         return head + ("no training was timed." if contest.cells and not contest.stepped else "nothing was measured.")
     found = verdicts.comparisons(contest, "train_step" if contest.ranked else contest.epoch_phase)
@@ -29,6 +29,11 @@ def answer(contest: Contest) -> str:
     lines += [*_sure(contest, found), *(_epochs(contest) if contest.ranked else [])]
     lines += [*_unmeasured(contest), *learning(contest), *contest.judged]
     return "\n".join([head, "", *(f"- {line}" for line in lines)]).rstrip()
+
+
+def of_others(contest: Contest) -> str:
+    """What a superlative is said of, where tuned arms stand beside the others."""
+    return "of the arms that are not tuned " if contest.has_beside else ""
 
 
 def _shortest(first: ArmSummary, best: Spread | None, what: str, factor: float, unit: str) -> str:
@@ -74,14 +79,15 @@ def _epochs(contest: Contest) -> list[str]:
     if verdicts.undecided(contest, contest.epoch_phase):
         others = [f"{short(each.b.arm)} {number(1 / each.effect.ratio)}" for each in found]
         return [
-            f"Epoch time: the shortest is {short(found[0].a.arm)}'s, {number(best.median)} s; in times of it, without "
+            f"Epoch time: {of_others(contest)}the shortest is {short(found[0].a.arm)}'s, {number(best.median)} s; in "
+            "times of it, without "
             f"interval or verdict after one block: {', '.join(others)}."
         ]
     others = [f"{each.verdict} {LINK[each.verdict]} {short(each.b.arm)} {wording.ratio(each.effect)}" for each in found]
     count = {verdicts.blocks(each.effect.blocks) for each in found}
     return [
-        f"Epoch time: the shortest is {short(found[0].a.arm)}'s, {number(best.median)} s; {', '.join(others)}; "
-        f"{' or '.join(sorted(count))}."
+        f"Epoch time: {of_others(contest)}the shortest is {short(found[0].a.arm)}'s, {number(best.median)} s; "
+        f"{', '.join(others)}; {' or '.join(sorted(count))}."
     ]
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench import record, stats
 from bench.ranking import ranked
+from bench.record import tuned
 from bench.stats import Spread
 
 Floats: TypeAlias = "Sequence[float] | pd.Series[float]"
@@ -89,17 +90,23 @@ class Contest:
 
     @cached_property
     def ranked(self) -> list[ArmSummary]:
-        """Arms with a step time, fastest first as `bench.ranking` has it."""
+        """Arms with a step time, fastest first as `bench.ranking` has it, tuned ones behind the others."""
         return self._ranked("train_step", [arm for arm in self.arms if arm.step_s])
 
     @cached_property
     def trained(self) -> list[ArmSummary]:
-        """Arms with an epoch time, fastest first."""
+        """Arms with an epoch time, in the same order."""
         return self._ranked(self.epoch_phase, [arm for arm in self.arms if arm.epoch_s])
+
+    @property
+    def has_beside(self) -> bool:
+        """Whether tuned arms stand beside others: what is fastest is then so among the others."""
+        names = {arm.arm for arm in (*self.ranked, *self.trained)}
+        return bool(names & tuned(self.run)) and bool(names - tuned(self.run))
 
     def _ranked(self, phase: str, arms: Sequence[ArmSummary]) -> list[ArmSummary]:
         by_name, figures = {arm.contestant: arm for arm in arms}, self.figures(phase)
-        return [by_name[name] for name in ranked({name: figures[name] for name in by_name})]
+        return [by_name[name] for name in ranked({name: figures[name] for name in by_name}, tuned(self.run))]
 
     @cached_property
     def epoch_phase(self) -> str:

@@ -114,7 +114,8 @@ def _dots(
             blocks = by_block(contest.rounds, arm, phase, column)
             _row(axes, place, looks[arm], measured[arm], [median(values) for values in blocks.values()])
             effect = beside[arm].effect if arm in beside else None
-            ratio, common = (wording.ratio(effect), effect.blocks) if effect else ("fastest", measured[arm].blocks)
+            alone = "fastest" if place == 0 else "no block in common"
+            ratio, common = (wording.ratio(effect), effect.blocks) if effect else (alone, measured[arm].blocks)
             _beside(axes, place, number(measured[arm].median), ratio, common)
         else:
             why = next(entry.unmeasured for entry in contest.arms if entry.arm == arm) or "not measured in this phase"

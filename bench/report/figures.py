@@ -64,12 +64,12 @@ def drawings(contest: Contest, arms: Sequence[str]) -> dict[str, Drawing]:
         for kind in KINDS:
             figure = kind.draw(contest, looks)
             if figure is not None:
-                path = f"figures/{kind.name}-{_slug(contest.workload)}-{_slug(contest.device)}.svg"
+                path = f"figures/{kind.name}-{slug(contest.workload)}-{slug(contest.device)}.svg"
                 found[kind.name] = Drawing(kind.name, kind.what, path, style.svg(figure), to_csv(kind.data(contest)))
     return found
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """A name as part of a file name; one that cannot be is replaced by what is left of it and a hash."""
     if re.fullmatch(r"[A-Za-z0-9_]{1,60}", name):
         return name

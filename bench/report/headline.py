@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from bench import wording
+from bench import record, wording
 from bench.ranking import Rank, sentences
 from bench.record import Parity
 from bench.report import verdicts
@@ -21,12 +21,13 @@ def headline(contest: Contest) -> str:
     if not arms and contest.cells and not contest.stepped:
         return "No training was timed."
     beside = verdicts.beside_fastest(contest, "train_step" if contest.ranked else contest.epoch_phase)
-    ranks = [_rank(arm, beside.get(arm)) for arm in arms]
+    aside = record.tuned(contest.run)
+    ranks = [_rank(arm, beside.get(arm), arm in aside) for arm in arms]
     return " ".join(_unbroken(sentence) for sentence in sentences(ranks))
 
 
-def _rank(arm: str, found: Comparison | None) -> Rank:
-    return Rank(_strong(arm), found.effect if found else None, found.verdict if found else None)
+def _rank(arm: str, found: Comparison | None, tuned: bool) -> Rank:
+    return Rank(_strong(arm), found.effect if found else None, found.verdict if found else None, tuned)
 
 
 def _unbroken(sentence: str) -> str:

@@ -135,11 +135,12 @@ def _verdicts(entry: Entry) -> Iterator[str]:
     """Of every workload the fastest arm, and how it stands to the next."""
     for workload in entry.run.workloads:
         arms = [arm for arm in entry.run.arms if (workload, arm) in entry.figures]
-        first = compare.fastest(entry.figures, workload, arms)
+        first = compare.fastest(entry.run, entry.figures, workload, arms)
         if first is None:
             yield f"{short(workload)}: no step time"
             continue
-        second = compare.fastest(entry.figures, workload, [arm for arm in arms if arm != first])
+        others = [arm for arm in arms if arm != first]
+        second = compare.fastest(entry.run, entry.figures, workload, others)
         found = effects.effect(entry.figures[workload, first], entry.figures[workload, second]) if second else None
         if second is None or found is None:
             yield f"{short(workload)}: {short(first)}, with none beside it"

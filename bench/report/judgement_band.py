@@ -11,8 +11,8 @@ from bench.judgement import book
 from bench.judgement.trainings import Training
 from bench.published import COMPARABLE, published_curve
 from bench.record import Workload
+from bench.report.captions import fitting, heading, legend
 from bench.report.judgement_read import Judged
-from bench.report.judgement_style import fitting, heading, legend
 from bench.report.style import OKABE_ITO, WIDTH_IN, label
 
 PUBLISHED = "#767676"
@@ -35,14 +35,16 @@ def variants(judged: Judged, name: str, device: str) -> dict[str, tuple[Training
     return {
         workload: trainings
         for (workload, where), trainings in judged.groups().items()
-        if workload.partition(".")[0] == name and where == device
+        if workload.partition(".")[0] == name and where == device and judged.run.workloads[workload].published
     }
 
 
 def published(judged: Judged, name: str) -> pd.DataFrame | None:
     """The published figures of a workload, by epoch; None for one that has none."""
-    spec = next(spec for key, spec in judged.run.workloads.items() if key.partition(".")[0] == name)
-    return published_curve(spec.published.curve) if spec.published is not None else None
+    for key, spec in judged.run.workloads.items():
+        if key.partition(".")[0] == name and spec.published:  # one with other batches or lengths has none
+            return published_curve(spec.published.curve)
+    return None
 
 
 def data(judged: Judged, name: str, device: str) -> pd.DataFrame:

@@ -73,5 +73,5 @@ def picture(drawings: Drawings, *key: str) -> list[str]:
 
 
 def _drawing(key: tuple[str, ...], what: str, drawn: Figure, frame: pd.DataFrame) -> Drawing:
-    path = f"figures/{'-'.join([key[0], *map(figures._slug, key[1:])])}.svg"
+    path = f"figures/{'-'.join([key[0], *map(figures.slug, key[1:])])}.svg"
     return Drawing(key[0], visible(what), path, style.svg(drawn), to_csv(frame))

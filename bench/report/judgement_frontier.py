@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from bench.judgement import time_to_target
 from bench.judgement.trainings import Training
-from bench.report.judgement_style import axis_limits, fitting, heading, legend
+from bench.report.captions import axis_limits, fitting, heading, legend
 from bench.report.style import WIDTH_IN, Look, label, marks
 
 FRONTIER = "#000000"

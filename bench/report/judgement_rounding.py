@@ -11,9 +11,9 @@ from bench.judgement.dead_start import Contradiction
 from bench.judgement.trainings import Training
 from bench.published import published_curve
 from bench.record import ROUNDING_METRICS, SHARED, CurvePoint
+from bench.report.captions import heading, legend
 from bench.report.judgement_read import Judged
 from bench.report.judgement_starts import COLOURS, start_of
-from bench.report.judgement_style import heading, legend
 from bench.report.judgement_words import count
 from bench.report.markdown import short, table, text
 from bench.report.style import GREY, WIDTH_IN

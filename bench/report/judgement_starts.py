@@ -12,8 +12,8 @@ from bench.judgement import dead_start
 from bench.judgement.dead_start import STATES, State
 from bench.judgement.trainings import Training
 from bench.record import SHARED, Start
+from bench.report.captions import heading, legend
 from bench.report.judgement_read import Judged
-from bench.report.judgement_style import heading, legend
 from bench.report.style import WIDTH_IN, label
 
 COLOURS: dict[str, str] = {"dead": "#D55E00", "partly live": "#E69F00", "live": "#009E73", "not looked at": "#767676"}

@@ -25,7 +25,9 @@ class Ceiling:
 
 
 def ceiling(contest: Contest, arm: str) -> Ceiling | None:
-    """That of the arm's framework; None where it was not measured."""
+    """That of the arm's framework; None where it was not measured, or in float32 and the workload is in another."""
+    if contest.spec.precision != "float32":
+        return None
     frameworks = {name: found.framework for name, found in contest.run.arms.items()}
     found = [made for cell in contest.ceilings if frameworks[cell.arm] == frameworks[arm] for made in _ceilings(cell)]
     return max(found, key=lambda made: made.flops_per_s, default=None)
@@ -89,7 +91,7 @@ def _energies(cells: Sequence[record.Cell], sources: Sequence[str]) -> list[str]
 def _flops(contest: Contest, arm: ArmSummary) -> list[str]:
     made = ceiling(contest, arm.arm)
     most = number(made.flops_per_s / 1e9) if made else "-"
-    if arm.step_s is None:
+    if arm.step_s is None or arm.arm in record.tuned(contest.run):
         return ["-", most, "-"]
     reached = contest.spec.flops_per_step / arm.step_s.median
     return [number(reached / 1e9), most, f"{number(100 * reached / made.flops_per_s, 2)} %" if made else "-"]
@@ -106,7 +108,10 @@ def _note(contest: Contest, gpu: bool, sources: Sequence[str]) -> str:
         "the machine did included, median of the cells"
         for place, source in enumerate(sources)
     ]
-    parts.append(f"GFLOP/s: {contest.spec.flops_per_step:,} FLOPs a step by analytic count, over the median step time")
+    parts.append(
+        f"GFLOP/s: {contest.spec.flops_per_step:,} FLOPs a step by analytic count, over the median step time"
+        + ("; a tuned arm leaves out some of them" if record.tuned(contest.run) else "")
+    )
     made = {found for name in contest.run.arms if (found := ceiling(contest, name))}
     sizes = ", ".join(
         f"{short(contest.run.arms[found.arm].framework)} {found.size:,} x {found.size:,}"
@@ -147,6 +152,8 @@ def _unavailable(by_arm: dict[str, list[record.Cell]]) -> list[str]:
 def _causes(contest: Contest, arms: Sequence[ArmSummary]) -> list[str]:
     lines = []
     for arm in arms:
+        if arm.arm in record.tuned(contest.run):
+            continue  # how much arithmetic it does is not known from the layers
         telling = _telling(contest, arm)
         evidence = _evidence(contest, arm, telling)
         if evidence is not None:

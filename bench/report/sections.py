@@ -8,7 +8,9 @@ from bench.record import Parity, Workload
 from bench.report import curves, published, verdicts
 from bench.report.contest import ArmSummary, Contest
 from bench.report.figures import Drawing
+from bench.report.kernels import kernels
 from bench.report.ledger import where_the_time_goes
+from bench.report.limits import limits
 from bench.report.markdown import short, table, text
 from bench.report.parity_table import parity_table
 from bench.report.resources import resources
@@ -39,6 +41,8 @@ def section(contest: Contest, drawings: Mapping[str, Drawing], parities: Sequenc
         *_titled("### Where the time goes", [*figure("phases"), *where_the_time_goes(contest)]),
         *_titled("### Every round", figure("rounds")),
         *_titled("### Resources and cause", resources(contest)),
+        *_titled("### Kernels of a step", kernels(contest)),
+        *_titled("### Distance to the limit", limits(contest)),
         "### Parity",
         *parity_table(contest, parities),
         "### Model",
@@ -63,14 +67,15 @@ def _steps(contest: Contest) -> list[str]:
     if not ranked:
         return [unmeasured]
     beside = verdicts.beside_fastest(contest, "train_step")
-    rows = [_step_row(arm, beside.get(arm.arm)) for arm in ranked]
+    rows = [_step_row(arm, beside.get(arm.arm), arm is ranked[0]) for arm in ranked]
     header = ["arm", "samples/s", "step ms", "time / fastest's", "blocks", "to first result cold s", "warm s"]
     header += ["p50 ms", "p90 ms", "p99 ms", "warm-up rounds"]
     steps = {arm.round_steps for arm in ranked}
     rounds = "every round is one step" if steps == {1} else f"rounds of {_either(steps)} steps, divided by them"
+    last = "; tuned arms last, held against the fastest of the others" if contest.has_beside else ""
     note = (
         "Samples/s and step ms: median of block medians. Time / fastest's: with its 95 % interval, from the blocks "
-        "both have. To first result: from the start of the process to the first update done (interpreter, data, "
+        f"both have{last}. To first result: from the start of the process to the first update done (interpreter, data, "
         "import, build, stage, first step); cold in block 1 with empty compile caches, warm the median of later ones. "
         f"Percentiles: counted rounds of all blocks together; {rounds}. Warm-up rounds: where the step times show its "
         "end, fewest to most of the blocks; they do not count."
@@ -79,14 +84,14 @@ def _steps(contest: Contest) -> list[str]:
     return [table(header, rows), note, *asides, *([unmeasured] if unmeasured else [])]
 
 
-def _step_row(arm: ArmSummary, beside: verdicts.Comparison | None) -> list[str]:
+def _step_row(arm: ArmSummary, beside: verdicts.Comparison | None, fastest: bool) -> list[str]:
     assert arm.step_s is not None
     low, high = arm.warmup_rounds or (0, 0)
     return [
         short(arm.arm),
         _median(arm.throughput),
         number(arm.step_s.median * 1e3),
-        _beside(beside, arm.step_s),
+        _beside(beside, arm.step_s, fastest),
         str(arm.step_s.blocks),
         number(arm.first_result_cold_s),
         _median(arm.first_result_warm_s),
@@ -95,10 +100,10 @@ def _step_row(arm: ArmSummary, beside: verdicts.Comparison | None) -> list[str]:
     ]
 
 
-def _beside(comparison: verdicts.Comparison | None, own: Spread) -> str:
+def _beside(comparison: verdicts.Comparison | None, own: Spread, fastest: bool) -> str:
     """The number of blocks stands here too where it is not that of the row."""
     if comparison is None:
-        return "fastest"
+        return "fastest" if fastest else "no block in common"
     effect = comparison.effect
     return wording.ratio(effect) + (f", {verdicts.blocks(effect.blocks)}" if effect.blocks != own.blocks else "")
 
@@ -192,10 +197,11 @@ def _model(spec: Workload) -> list[str]:
     ]
     rows.append(["total", "", "", f"{spec.parameters:,}"])
     head = f"; head {short(spec.head)}" if spec.head else ""
+    precision = f"; products in {short(spec.precision)}" if spec.precision != "float32" else ""
     facts = (
         f"Input ({', '.join(map(str, spec.input_shape))}); batch {spec.batch_size}, {spec.steps_per_epoch} steps an "
-        f"epoch; {text(spec.optimizer)}{head}; {spec.flops_per_step:,} FLOPs and {spec.bytes_per_step:,} bytes a step "
-        f"(analytic); digest {text(spec.digest)}."
+        f"epoch; {text(spec.optimizer)}{head}{precision}; {spec.flops_per_step:,} FLOPs "
+        f"and {spec.bytes_per_step:,} bytes a step (analytic); digest {text(spec.digest)}."
     )
     return [facts, table(["layer", "kind", "output shape", "parameters"], rows, left=3)]
 

@@ -7,13 +7,13 @@ import dataclasses
 import json
 import sys
 
-from bench import parity, workload
+from bench import catalogue, parity, workload
 from bench.implementation import arm
 
 
 def small(name: str) -> workload.Workload:
     """The workload with the same layers over fewer time steps and words: seconds become tenths of them."""
-    spec = workload.load(name)
+    spec = catalogue.load(name)
     if isinstance(spec.data, workload.Reviews):
         embedding, *others = spec.layers
         layers = (dataclasses.replace(embedding, vocabulary=200), *others)

@@ -52,6 +52,8 @@ class Card:
     """HTML: the verdict in a sentence or two."""
     epoch: str
     """HTML: whether whole epochs say otherwise; empty where they do not."""
+    tuned_last: bool
+    """Whether tuned arms stand behind the others, held against the fastest of these."""
     alike: Word
     """Whether its arms learn the same."""
     learning: tuple[str, ...]
@@ -85,6 +87,7 @@ def card(
         ),
         headline=to_html(headline(contest)),
         epoch=to_html(epoch(contest)),
+        tuned_last=contest.has_beside,
         alike=alike(contest, parities),
         learning=tuple(learning(contest)),
         judged=tuple(map(to_html, contest.judged)),

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import record, workload
+from bench import catalogue, record
 from bench.process import die_with_parent
 
 
@@ -29,7 +29,7 @@ def main(name: str, arm: str, device: str, out: Path, parent: int) -> int:
         workload=name,
         arm=arm,
         device=device,
-        digest=workload.load(name).digest(),
+        digest=catalogue.load(name).digest(),
         passed=passed,
         reason=None if passed else "float64 gradient conv1.kernel: error 0.5, bound 1e-9",
         checks=(),

@@ -208,5 +208,8 @@ class FakeSession:
     def aside(self) -> tuple[str, Callable[[int], None]] | None:
         return ("spins half as long", lambda _: spin(STEP_NS["fake-10ms"] // 2)) if self.name == "fake-10ms" else None
 
+    def kernels(self, run: Callable[[], None]) -> None:
+        return None
+
     def device_peak_memory_bytes(self) -> int | None:
         return None

@@ -1,4 +1,4 @@
-"""What the figures on whole trainings have in common."""
+"""What stands around a figure: its heading, its legend, and the ends of a metric's axis."""
 
 from collections.abc import Sequence
 

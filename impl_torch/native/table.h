@@ -1,0 +1,58 @@
+// An embedding and the convolution behind it, rewritten. A token's embedding meets each tap of the kernel as the same
+// product wherever it stands, so that product is taken once for every token a batch uses, s(b,t) being its place:
+//
+//   P[s, k, f] = sum over c of E[s,c] W[f,k,c]     y[b,p,f] = relu(max over j of sum over k of P[s(b,t+k), k, f] + bias[f])
+//
+// with t = p·size + j. Here stands what is no product: y from P, and dP, the sum of what all places of a token get.
+#pragma once
+
+#include "convolution.h"
+
+// places (B,T), products (S,w·F), bias (F) → y (B,P,F), where (B,P,F).
+template <typename S>
+Tensors look_up(const Tensor& places, const Tensor& products, const Tensor& bias, int64_t size) {
+  const Sizes of{places.size(0), places.size(1), 1, bias.size(0), products.size(1) / bias.size(0), size};
+  const int* s = values<int>(places);
+  const S* product = values<S>(products);
+  return pooled<S>(of, bias, [&](long b, S* rows) {
+    std::fill_n(rows, of.outputs() * of.size, S(0));
+    for (long t = 0; t < of.pooled() * of.size; ++t)
+      for (long k = 0; k < of.width; ++k) {
+        const S* taken = product + (s[b * of.steps + t + k] * of.width + k) * of.filters;
+#pragma omp simd
+        for (long f = 0; f < of.filters; ++f) rows[t * of.filters + f] += taken[f];
+      }
+  });
+}
+
+// g (B,P,F) → dproducts. Each job has some taps of the filters of a cache line to itself: nobody else adds to them. What
+// comes back to every time step of a sample is written down first, so that whole lines are added.
+template <typename S>
+Tensor look_up_backward(const Tensor& g, const Tensor& where, const Tensor& places, const Tensor& products, int64_t size) {
+  const Sizes of{places.size(0), places.size(1), 1, g.size(2), products.size(1) / g.size(2), size};
+  const Tensor dproducts = at::zeros_like(products);
+  const int *s = values<int>(places), *found = values<int>(where);
+  const S* back = values<S>(g);
+  S* to = values<S>(dproducts);
+  constexpr long LINE = 64 / sizeof(S);
+  const long lines = (of.filters + LINE - 1) / LINE, used = of.pooled() * size;
+  const long parts = std::min(of.width, (omp_get_max_threads() + lines - 1) / lines);
+#pragma omp parallel for schedule(static)
+  for (long job = 0; job < lines * parts; ++job) {
+    const long low = job / parts * LINE, count = std::min(LINE, of.filters - low), part = job % parts;
+    std::vector<S> rows(used * LINE);
+    for (long b = 0; b < of.samples; ++b) {
+      std::fill(rows.begin(), rows.end(), S(0));
+      for (long p = 0; p < of.pooled(); ++p)
+        for (long f = 0, o = (b * of.pooled() + p) * of.filters + low; f < count; ++f, ++o)
+          rows[(p * size + found[o]) * LINE + f] = back[o];
+      for (long k = part * of.width / parts; k < (part + 1) * of.width / parts; ++k)
+        for (long t = 0; t < used; ++t) {
+          S* sum = to + (s[b * of.steps + t + k] * of.width + k) * of.filters + low;
+#pragma omp simd
+          for (long f = 0; f < count; ++f) sum[f] += rows[t * LINE + f];
+        }
+    }
+  }
+  return dproducts;
+}
