@@ -8,6 +8,15 @@
 
 #include "convolution.h"
 
+// Calls f(t, k) for every time step t and tap k from `low` to `high`, place by place: what belongs to the token at t + k lies
+// together, and each of them is looked up once.
+template <typename F>
+void for_taps(const Sizes& of, long low, long high, F f) {
+  const long used = of.pooled() * of.size;
+  for (long place = low; place < used + high - 1; ++place)
+    for (long k = std::max(low, place - used + 1); k < std::min(high, place + 1); ++k) f(place - k, k);
+}
+
 // places (B,T), products (S,w·F), bias (F) → y (B,P,F), where (B,P,F).
 template <typename S>
 Tensors look_up(const Tensor& places, const Tensor& products, const Tensor& bias, int64_t size) {
@@ -16,12 +25,11 @@ Tensors look_up(const Tensor& places, const Tensor& products, const Tensor& bias
   const S* product = values<S>(products);
   return pooled<S>(of, bias, [&](long b, S* rows) {
     std::fill_n(rows, of.outputs() * of.size, S(0));
-    for (long t = 0; t < of.pooled() * of.size; ++t)
-      for (long k = 0; k < of.width; ++k) {
-        const S* taken = product + (s[b * of.steps + t + k] * of.width + k) * of.filters;
+    for_taps(of, 0, of.width, [&](long t, long k) {
+      const S* taken = product + (s[b * of.steps + t + k] * of.width + k) * of.filters;
 #pragma omp simd
-        for (long f = 0; f < of.filters; ++f) rows[t * of.filters + f] += taken[f];
-      }
+      for (long f = 0; f < of.filters; ++f) rows[t * of.filters + f] += taken[f];
+    });
   });
 }
 
@@ -46,12 +54,11 @@ Tensor look_up_backward(const Tensor& g, const Tensor& where, const Tensor& plac
       for (long p = 0; p < of.pooled(); ++p)
         for (long f = 0, o = (b * of.pooled() + p) * of.filters + low; f < count; ++f, ++o)
           rows[(p * size + found[o]) * LINE + f] = back[o];
-      for (long k = part * of.width / parts; k < (part + 1) * of.width / parts; ++k)
-        for (long t = 0; t < used; ++t) {
-          S* sum = to + (s[b * of.steps + t + k] * of.width + k) * of.filters + low;
+      for_taps(of, part * of.width / parts, (part + 1) * of.width / parts, [&](long t, long k) {
+        S* sum = to + (s[b * of.steps + t + k] * of.width + k) * of.filters + low;
 #pragma omp simd
-          for (long f = 0; f < count; ++f) sum[f] += rows[t * LINE + f];
-        }
+        for (long f = 0; f < count; ++f) sum[f] += rows[t * LINE + f];
+      });
     }
   }
   return dproducts;
