@@ -60,8 +60,8 @@ class TableConvolution(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor, table: Tensor, kernel: Tensor, bias: Tensor, size: int) -> Tensor:
         tokens, places = distinct(x, len(table))
         embedded = table if tokens is None else table.index_select(0, tokens)  # (S, C)
-        taps = kernel.permute(1, 2, 0).flatten(1)  # (C, width·F)
-        products = embedded.mm(taps)
+        taps = kernel.permute(1, 2, 0).flatten(1).contiguous()  # (C, width·F)
+        products = calls(table).times(embedded, taps, False)
         y, where = calls(table).look_up(places, products, bias, size)
         ctx.save_for_backward(y, where, places, products, embedded, taps)
         ctx.tokens, ctx.shape, ctx.size = tokens, table.shape, size
@@ -73,7 +73,7 @@ class TableConvolution(torch.autograd.Function):
         y, where, places, products, embedded, taps = ctx.saved_tensors
         g = _before_relu(dy, y)
         dproducts = calls(dy).look_up_backward(g, where, places, products, ctx.size)  # (S, width·F)
-        dtable = dproducts.mm(taps.T)
+        dtable = calls(dy).times(dproducts, taps, True)
         if ctx.tokens is not None:
             dtable = torch.sparse_coo_tensor(ctx.tokens.unsqueeze(0), dtable, ctx.shape, check_invariants=False)
         dkernel = embedded.T.mm(dproducts).unflatten(1, (-1, y.shape[2])).permute(2, 0, 1)

@@ -15,6 +15,7 @@ void define(torch::Library& library) {
   library.def("gru", &gru<S>);
   library.def("gru_backward", &gru_backward<S>);
   library.def("rmsprop", &rmsprop<S>);
+  library.def("times", &times<S>);
 }
 
 TORCH_LIBRARY(bench_float32, library) { define<float>(library); }

@@ -59,3 +59,18 @@ inline void product(const S* first, long apart, long count, const Packed<S>& b, 
       std::copy_n(sum[r], std::min<long>(COLUMNS<S>, b.columns - block), out + r * b.columns + block);
   }
 }
+
+// rows (S,K), small (K,N), or (N,K) and `turned` → rows·small (S,N), rows·smallᵀ.
+template <typename S>
+Tensor times(const Tensor& rows, const Tensor& small, bool turned) {
+  const long count = rows.size(0), depth = rows.size(1), columns = small.size(turned ? 0 : 1);
+  const Packed<S> b(values<S>(small), depth, columns, turned ? 1 : columns, turned ? depth : 1);
+  const long tiles = (count + ROWS - 1) / ROWS;
+  const Tensor out = at::empty({tiles * ROWS, columns}, rows.options());
+  const S* first = values<S>(rows);
+  S* to = values<S>(out);
+#pragma omp parallel for schedule(static)
+  for (long row = 0; row < tiles * ROWS; row += ROWS)
+    product(first + row * depth, depth, std::min<long>(ROWS, count - row), b, to + row * columns);
+  return out.narrow(0, 0, count);
+}

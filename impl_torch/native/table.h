@@ -8,6 +8,19 @@
 
 #include "convolution.h"
 
+template <typename S>
+constexpr long LINE = 64 / sizeof(S);  // of the cache
+
+// to += from, `count` values: by whole lines, whose length the compiler knows.
+template <typename S>
+inline void add(S* to, const S* from, long count) {
+  long f = 0;
+  for (; f + LINE<S> <= count; f += LINE<S>)
+#pragma omp simd
+    for (long i = f; i < f + LINE<S>; ++i) to[i] += from[i];
+  for (; f < count; ++f) to[f] += from[f];
+}
+
 // Calls f(t, k) for every time step t and tap k from `low` to `high`, place by place: what belongs to the token at t + k lies
 // together, and each of them is looked up once.
 template <typename F>
@@ -27,8 +40,7 @@ Tensors look_up(const Tensor& places, const Tensor& products, const Tensor& bias
     std::fill_n(rows, of.outputs() * of.size, S(0));
     for_taps(of, 0, of.width, [&](long t, long k) {
       const S* taken = product + (s[b * of.steps + t + k] * of.width + k) * of.filters;
-#pragma omp simd
-      for (long f = 0; f < of.filters; ++f) rows[t * of.filters + f] += taken[f];
+      add(rows + t * of.filters, taken, of.filters);
     });
   });
 }
@@ -42,22 +54,20 @@ Tensor look_up_backward(const Tensor& g, const Tensor& where, const Tensor& plac
   const int *s = values<int>(places), *found = values<int>(where);
   const S* back = values<S>(g);
   S* to = values<S>(dproducts);
-  constexpr long LINE = 64 / sizeof(S);
-  const long lines = (of.filters + LINE - 1) / LINE, used = of.pooled() * size;
+  const long lines = (of.filters + LINE<S> - 1) / LINE<S>, used = of.pooled() * size;
   const long parts = std::min(of.width, (omp_get_max_threads() + lines - 1) / lines);
 #pragma omp parallel for schedule(static)
   for (long job = 0; job < lines * parts; ++job) {
-    const long low = job / parts * LINE, count = std::min(LINE, of.filters - low), part = job % parts;
-    std::vector<S> rows(used * LINE);
+    const long low = job / parts * LINE<S>, count = std::min(LINE<S>, of.filters - low), part = job % parts;
+    std::vector<S> rows(used * LINE<S>);
     for (long b = 0; b < of.samples; ++b) {
       std::fill(rows.begin(), rows.end(), S(0));
       for (long p = 0; p < of.pooled(); ++p)
         for (long f = 0, o = (b * of.pooled() + p) * of.filters + low; f < count; ++f, ++o)
-          rows[(p * size + found[o]) * LINE + f] = back[o];
+          rows[(p * size + found[o]) * LINE<S> + f] = back[o];
       for_taps(of, part * of.width / parts, (part + 1) * of.width / parts, [&](long t, long k) {
         S* sum = to + (s[b * of.steps + t + k] * of.width + k) * of.filters + low;
-#pragma omp simd
-        for (long f = 0; f < count; ++f) sum[f] += rows[t * LINE + f];
+        add(sum, rows.data() + t * LINE<S>, count);
       });
     }
   }
