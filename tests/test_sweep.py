@@ -8,7 +8,7 @@ from harness import FAKES
 from make_run import edit, make_run
 from read_report import section
 
-from bench import catalogue, contest, implementation, record
+from bench import catalogue, contest, implementation, parity, record
 from bench.cli import main
 from bench.contest import Options
 from bench.errors import UsageError
@@ -74,6 +74,14 @@ def test_a_sweep_enters_every_workload_at_every_value() -> None:
         "conv_gru.batch-256",
         "conv_gru.timesteps-480",
     ]
+
+
+@pytest.mark.parametrize("steps", [60, 120, 240, 480])
+def test_parity_shortens_a_recurrence_of_any_length_to_no_less_than_that_of_the_spec(steps) -> None:
+    layers = {
+        row.name: row.output_shape for row in parity.shortened(catalogue.load(f"conv_gru.timesteps-{steps}")).summary()
+    }
+    assert layers["conv2"][0] >= 10  # the recurrence's: as many as of the spec's own 240 time steps
 
 
 def test_a_sweep_without_the_specs_value_leaves_the_spec_out() -> None:
