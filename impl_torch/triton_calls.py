@@ -9,5 +9,5 @@ __all__ = ["convolution", "convolution_backward", "gru", "gru_backward", "look_u
 
 
 def times(rows: Tensor, small: Tensor, turned: bool) -> Tensor:
-    """rows (S, K), small (K, N), or (N, K) and `turned` → their product (S, N), as PyTorch's own library computes it."""
+    """rows (S, K), small (K, N), or (N, K) and `turned` → their product (S, N), as PyTorch's library computes it."""
     return rows.mm(small.T if turned else small)
