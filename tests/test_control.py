@@ -3,10 +3,12 @@
 import math
 
 import harness
+import pytest
 
 from bench import effects
 
 
+@pytest.mark.proof  # 100 s of measuring
 def test_a_real_run_measures_an_arm_against_itself_and_prints_the_interval(tmp_path):
     words = ["--workload", "conv_only", "--arm", "torch-eager", "--data", "synthetic", "--budget", "100s"]
     process = harness.start_real(tmp_path, "run", *words)
