@@ -147,7 +147,7 @@ def test_after_many_kills_resume_ends_with_the_same_cells_and_the_same_report(tm
     kill_and_resume(tmp_path, harness.start, words, reference, range(KILLS), side_by_side)
 
 
-@pytest.mark.proof
+@pytest.mark.proof  # 54 s with a single kill, on two cores
 def test_after_a_kill_of_a_real_arm_resume_ends_with_the_same_cells_and_the_same_report(tmp_path, tmp_path_factory):
     words = harness.grid("torch-eager")
     reference = undisturbed(tmp_path_factory.mktemp("whole"), harness.start_real, words)

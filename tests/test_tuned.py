@@ -47,6 +47,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+# 47 s for keras-tuned on two cores, 26 s for torch-tuned.
 @pytest.mark.parametrize("name", ["torch-tuned", pytest.param("keras-tuned", marks=pytest.mark.proof)])
 def test_every_shape_the_spec_allows_is_right(cache: Path, name: str) -> None:
     found = run(TESTS / "drive_shapes.py", name, [name], cache)
