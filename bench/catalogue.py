@@ -4,6 +4,7 @@
 batches of 32 samples that are 480 time steps long.
 """
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any, get_args
 
 from bench.errors import UsageError
 from bench.layers import GRU, Gate
+from bench.record import Cell, PlannedCell
 from bench.workload import PRECISIONS, Head, Workload
 
 
@@ -46,8 +48,13 @@ SETTINGS: Mapping[str, Setting] = {
     "batch": Setting((), lambda workload: workload.batch_size),
     "timesteps": Setting((), lambda workload: workload.data.time_steps),
     "precision": Setting(PRECISIONS, lambda workload: workload.precision),
+    "devices": Setting((), lambda workload: workload.devices),
 }
 """In the order in which they stand in a key."""
+Unit = tuple[int, str]
+"""Block and workload, without the settings whose values are compared with each other."""
+BESIDE = ("batch", "timesteps", "devices")
+"""Settings whose values are compared with each other within a run, so that all of them are paired."""
 
 
 def names(*, comparators: bool = True) -> tuple[str, ...]:
@@ -77,6 +84,26 @@ def load(key: str) -> Workload:
             raise UsageError(f"--workload {key}: no setting {setting!r}; known are {every}")
         chosen = chosen.with_settings(**{what: value})
     return chosen
+
+
+def family(key: str) -> str:
+    """The key without the settings under which a run measures a workload side by side with itself."""
+    name, *settings = key.split(".")
+    return ".".join([name, *(each for each in settings if each.partition("-")[0] not in BESIDE)])
+
+
+def unit(cell: PlannedCell | Cell) -> Unit:
+    """What the cell is paired within."""
+    return cell.block, family(cell.workload)
+
+
+def on_one_device(several: str) -> tuple[str, ...]:
+    """The keys of what a workload on several devices is compared with: on one, its batch or each device's part."""
+    spec = load(several)
+    if spec.devices == 1:
+        return ()
+    one, sizes = dataclasses.replace(spec, devices=1), (spec.batch_size, spec.batch_size // spec.devices)
+    return tuple(key(one.with_settings(batch=size)) for size in sizes)
 
 
 def _load(name: str) -> Workload:

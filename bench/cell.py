@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from bench.data import Kind
+from bench.derived import LOCAL
 from bench.implementation import Device
 from bench.layers import Gate
 from bench.record import CurvePoint, Energy, KernelPath, Span, Start, Tested, Window, write_bytes
@@ -21,7 +22,9 @@ KERNELS = "kernels"
 """Not a measurement but a proof: what runs on a GPU in a step. Last: a profiler may leave something behind."""
 EXTRAS = ("small_step", "aside")
 """Measured last, in block 1, where an arm has them; no plan promises them."""
-PHASES = ("ceiling", "starts", "first_step", "train_step", CLOCK, "epoch", "validate", "converge", *EXTRAS, KERNELS)
+PHASES = (
+    "ceiling", "starts", "first_step", "train_step", CLOCK, "epoch", "validate", "converge", LOCAL, *EXTRAS, KERNELS,
+)  # fmt: skip
 """In the order they are measured; `bench/measure/measure_<phase>.py` measures each."""
 
 BENCHMARK_FILE = "benchmark.json"
@@ -62,6 +65,8 @@ class Request:
     """Folder for what the cell hands back; None: a person is looking at the screen."""
     parent: int | None = None
     """Process to die with."""
+    place: int | None = None
+    """Among the processes of this cell, which train together: 0 is the first, which reports. None: there is one."""
     started_s: float | None = None
     """Of the monotonic clock, when that process started this one; None: the suite's first line in it."""
 

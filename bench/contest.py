@@ -1,6 +1,6 @@
 """What a run is asked for: options as the user gave them, resolved into workloads with their settings and into arms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class Options:
     precision: Precision | None = None
     sweeps: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Settings of every workload, by name, with the values it is measured at; empty: as specified."""
+    devices: tuple[int, ...] = ()
+    """Every workload is trained on so many, data-parallel; empty: as specified, on one."""
     margin: float = MARGIN
     control: str | None = None
     """The arm to enter twice; None: the first one that can run."""
@@ -53,11 +55,16 @@ class Options:
             ("--arm", self.arms),
             ("--seed", tuple(map(str, self.seeds))),
             ("--sweep", tuple(what for what, _ in self.sweeps)),
+            ("--devices", tuple(map(str, self.devices))),
         )
         for option, names in named:
             for name in names:
                 if names.count(name) > 1:
                     raise UsageError(f"{option} {name}: named twice; name it once")
+        if self.devices and 1 not in self.devices:
+            raise UsageError(f"--devices {','.join(map(str, self.devices))}: speedups are over one device; add 1")
+        if self.devices and self.sweeps:
+            raise UsageError("--devices and --sweep: one run has room for one of them; make two runs")
 
     @property
     def seed(self) -> int:
@@ -98,13 +105,29 @@ class Part:
 
 @dataclass(frozen=True)
 class Contest:
-    """The workloads and arms of a run, resolved; `holes` says which arms cannot run here, and why."""
+    """The workloads and arms of a run, resolved; `holes` says which arms cannot run here at all, and why."""
 
     options: Options
     workloads: Mapping[str, Workload]
     """By key: name and settings."""
     arms: Mapping[str, implementation.Arm]
     holes: Mapping[str, str]
+
+    def hole(self, name: str, arm: str) -> str | None:
+        """Why `arm` cannot be measured on the workload of key `name`; None: it can. A ceiling is no workload."""
+        if (reason := self.holes.get(arm)) is not None:
+            return reason
+        several = name in self.workloads and self.workloads[name].devices > 1
+        return self.arms[arm].single if several and not self.arms[arm].engine else None
+
+    def can(self, cell: PlannedCell) -> bool:
+        """Whether the cell can be measured here."""
+        return self.hole(cell.workload, cell.arm) is None
+
+    @property
+    def most_devices(self) -> int:
+        """That any of its workloads is trained on."""
+        return max((spec.devices for spec in self.workloads.values()), default=1)
 
     def parity_id(self, name: str, arm: str) -> str:
         """Id of the parity record of the workload of key `name` and `arm`."""
@@ -117,7 +140,9 @@ class Contest:
     @property
     def control(self) -> str | None:
         """The arm entered twice: the code that compares arms shows what it finds where there is nothing to find."""
-        running = [arm for arm in self.arms if arm not in self.holes]
+        able = [arm for arm in self.arms if arm not in self.holes]
+        on_all = [arm for arm in able if all(self.hole(name, arm) is None for name in self.workloads)]
+        running = on_all or able
         if self.options.control in running:
             return self.options.control
         return next((arm for arm in running if not self.arms[arm].needs_compiler), next(iter(running), None))
@@ -159,9 +184,24 @@ def contest(options: Options, profile: Profile, holes: Mapping[str, str] | None 
     for what, values in options.sweeps:
         swept: list[dict[str, Any]] = [{what: value} for value in values]
         changed += [spec.with_settings(**setting) for spec in changed[: len(keys)] for setting in swept]
+    if options.devices:
+        changed = [
+            spec.with_settings(**setting)
+            for spec in changed
+            for setting in _on_devices(spec, options.devices, weak=not profile.converge)
+        ]
     if options.sweeps:
         changed = changed[len(keys) :]  # those as specified are among them where they are among the values
     return Contest(options, {catalogue.key(spec): spec for spec in changed}, arms, dict(holes or {}))
+
+
+def _on_devices(spec: Workload, counts: Sequence[int], *, weak: bool) -> list[dict[str, Any]]:
+    """Settings: each batch shared out among so many devices; with `weak`, also a whole batch for each of them.
+
+    A training is not the same with larger batches: whole ones share them out only.
+    """
+    settings: list[dict[str, Any]] = [{"devices": count} for count in counts]
+    return settings + [{"devices": count, "batch": count * spec.batch_size} for count in counts if weak and count > 1]
 
 
 def _check_precision(precision: Precision, device: Device, arms: Mapping[str, implementation.Arm]) -> None:

@@ -85,26 +85,31 @@ class Counters:
 class OwnTime:
     """CPU seconds of this process and of everything it has started, whether it still runs or was waited for.
 
-    What has left the family (a daemon) or was never waited for is lost.
+    What has left the family (a daemon) or was never waited for is lost. With `head`, the family is that of another
+    process, itself included: of what it has waited for, only the time until then counts.
     """
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    def __init__(self, root: Path = Path("/"), head: int | None = None) -> None:
         self._proc = root / "proc"
+        self._head = head
         self._newest = _File(self._proc / "loadavg")
         self._family: tuple[bytes, list[int]] = b"", []
 
     def __call__(self) -> float:
+        if self._head is not None:
+            return sum(map(self._cpu_s, self.descendants()))
         waited = resource.getrusage(resource.RUSAGE_CHILDREN)
         return time.process_time() + waited.ru_utime + waited.ru_stime + sum(map(self._cpu_s, self.descendants()))
 
     def descendants(self) -> list[int]:
-        """Process ids of children and theirs that still run."""
-        if not _has_children():
+        """Process ids of children and theirs that still run, and of the `head`."""
+        if self._head is None and not _has_children():
             return []
         # The number of the newest process: while it stays the same, nobody has been born since the last look.
         newest = self._newest.read().rpartition(b" ")[2]
         if not newest or self._family[0] != newest:
-            self._family = newest, self._find(os.getpid())
+            head = [] if self._head is None else [self._head]
+            self._family = newest, [*head, *self._find(self._head or os.getpid())]
         return self._family[1]
 
     def _find(self, pid: int) -> list[int]:

@@ -20,7 +20,9 @@ PARTS = tuple(part for name in SPANS for part in (("warm_up", "steady") if name 
 """Of a cell's ledger, in the order of its life."""
 CONVERGE = "converge"
 """Phase whose rounds are the epochs of a learning curve, one each."""
-STEADY = ("train_step", "small_step", "aside")
+LOCAL = "local_step"
+"""Phase of steps that exchange no gradients, where several devices train together."""
+STEADY = ("train_step", LOCAL, "small_step", "aside")
 """Phases of many equal rounds, in which the end of a warm-up is looked for."""
 
 
@@ -133,6 +135,11 @@ def _with_earlier_epochs(phase: Phase, earlier: Sequence[CurvePoint]) -> Phase:
         taints=(*((),) * len(earlier), *(phase.taints or ((),) * len(phase.rounds_s))),
         earlier_rounds=len(earlier),
     )
+
+
+def cold(cell: Cell) -> bool:
+    """Whether its compile caches were empty; before schema 5 those of block 1 were, and no others."""
+    return cell.block == 1 if cell.cold is None else cell.cold
 
 
 def best_point(curve: Sequence[CurvePoint], metric: str) -> CurvePoint:

@@ -1,7 +1,7 @@
 """Energy as the difference of a counter, or unavailable for a stated reason; never an estimate.
 
 On the CPU the counter is RAPL's, of whole processor packages: what other processes and idle cores use is in it. On a
-GPU it is the driver's, of the whole board.
+GPU it is the driver's, of the whole board; of several, that of each.
 """
 
 import math
@@ -40,10 +40,15 @@ class Meter:
     """One energy counter: `start`, then `stop` with the number of steps in between."""
 
     def __init__(
-        self, device: Literal["cpu", "gpu"], root: Path = Path("/"), clock_s: Callable[[], float] = time.monotonic
+        self,
+        device: Literal["cpu", "gpu"],
+        root: Path = Path("/"),
+        clock_s: Callable[[], float] = time.monotonic,
+        count: int = 1,
     ) -> None:
+        """`count`: of the GPUs that are used."""
         self.source = NVML if device == "gpu" else RAPL
-        found = _nvml() if device == "gpu" else _rapl(root)
+        found = _nvml(count) if device == "gpu" else _rapl(root)
         self.problem = found if isinstance(found, str) else None
         """Why there is no counter, with the cure."""
         self._counter = None if isinstance(found, str) else found
@@ -104,20 +109,20 @@ def _rapl(root: Path) -> Counter | str:
     return Counter(f"RAPL {names}", read_j, ranges_j, RAPL_LEAST_S)
 
 
-def _nvml() -> Counter | str:
-    handle = gpu.selected()
-    if handle is None:
+def _nvml(count: int) -> Counter | str:
+    handles = gpu.visible()[:count]
+    if len(handles) < count:
         return gpu.devices()[1] or "CUDA_VISIBLE_DEVICES shows no GPU of this machine"
-    if gpu.energy_j(handle) is None:
+    if any(gpu.energy_j(handle) is None for handle in handles):
         return "this GPU or its driver has no energy counter (Volta and later have; with MIG on it has none)"
 
     def read_j() -> tuple[float, ...]:
-        joules = gpu.energy_j(handle)
-        if joules is None:
+        joules = [gpu.energy_j(handle) for handle in handles]
+        if None in joules:
             raise OSError("the driver gives no energy")
-        return (joules,)
+        return tuple(each for each in joules if each is not None)
 
-    return Counter(NVML, read_j, (math.inf,), NVML_LEAST_S)
+    return Counter(NVML, read_j, (math.inf,) * count, NVML_LEAST_S)
 
 
 def _text(path: Path) -> str:

@@ -103,7 +103,10 @@ class Estimator:
         if planned.workload == CEILING:
             return self.assumptions.start_s
         workload = self.workloads[planned.workload]
-        rate = self.assumptions.gpu_flops if planned.device == "gpu" else self.assumptions.flops_per_core * self.cores
+        most = max(spec.devices for spec in self.workloads.values())
+        cores = self.cores // most * workload.devices
+        on_gpu = self.assumptions.gpu_flops * workload.devices
+        rate = on_gpu if planned.device == "gpu" else self.assumptions.flops_per_core * max(1, cores)
         time_steps = sum(shape[0] for layer, shape in workload.layer_inputs() if isinstance(layer, Recurrent))
         step_s = cost.training_flops(workload) / rate + self.assumptions.step_overhead_s
         step_s += time_steps * self.assumptions.time_step_s

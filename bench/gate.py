@@ -38,9 +38,9 @@ def parity_command(python: str, workload: str, arm: str, device: str, out: Path,
     return [python, "-P", "-m", "bench.parity", *named, *options]
 
 
-def side_by_side(cores: int, memory_limit_bytes: int) -> int:
-    """How many parity processes may run at a time."""
-    return max(1, min(cores, memory_limit_bytes // PROCESS_BYTES))
+def side_by_side(cores: int, memory_limit_bytes: int, devices: int = 1) -> int:
+    """How many checks may run at a time, each on so many devices at most, with a process for each of them."""
+    return max(1, min(cores // devices, memory_limit_bytes // (devices * PROCESS_BYTES)))
 
 
 def run_all(

@@ -3,8 +3,10 @@
 A figure that a GPU, its driver or the user's rights do not give is absent; no query here raises for it.
 """
 
+import functools
+import operator
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,31 +97,47 @@ def settings(handle: Any) -> dict[str, Any]:
 
 
 def selected() -> Any | None:
-    """Handle of the GPU a framework takes first in this process, by CUDA_VISIBLE_DEVICES; None for none.
+    """Handle of the GPU a framework takes first in this process; None for none."""
+    return next(iter(visible()), None)
+
+
+def visible() -> list[Any]:
+    """Handles of the GPUs a framework sees in this process, by CUDA_VISIBLE_DEVICES, in its order.
 
     Where GPUs of several kinds are in one machine, CUDA numbers them by their power unless CUDA_DEVICE_ORDER is
-    PCI_BUS_ID; this numbers them as the driver does.
+    PCI_BUS_ID; this numbers them as the driver does. As with CUDA, a name that there is not hides what comes after it.
     """
     if _start() is not None:
-        return None
-    name = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
     try:
-        if name.startswith("MIG-"):
-            return pynvml.nvmlDeviceGetHandleByUUID(name)
-        for index, handle in enumerate(_handles()):
+        everything = _handles()
+    except pynvml.NVMLError:
+        return []
+    names = [str(index) for index in range(len(everything))] if named is None else named.split(",")
+    return list(_named(dict.fromkeys(name.strip() for name in names), everything))
+
+
+def _named(names: Iterable[str], everything: list[Any]) -> Iterator[Any]:
+    for name in names:
+        if name.startswith("MIG-"):  # of which a process has one
+            if (handle := ask("nvmlDeviceGetHandleByUUID", name)) is not None:
+                yield handle
+            return
+        for index, handle in enumerate(everything):
             uuid = ask("nvmlDeviceGetUUID", handle) or ""
             if name == str(index) or (name.startswith("GPU-") and uuid.startswith(name)):
-                return handle
-    except pynvml.NVMLError:
-        return None
-    return None
+                yield handle
+                break
+        else:
+            return
 
 
-def ask(query: str, handle: Any, *arguments: Any) -> Any | None:
+def ask(query: str, *arguments: Any) -> Any | None:
     """One query by its NVML name; None when this library, driver, GPU or user does not get an answer."""
     function = getattr(pynvml, query, None)
     try:
-        return None if function is None else function(handle, *arguments)
+        return None if function is None else function(*arguments)
     except pynvml.NVMLError:
         return None
 
@@ -157,6 +175,18 @@ def states(handle: Any, own: Collection[int], root: Path = Path("/")) -> dict[st
         found["foreign_gpu_processes"] = len(foreign)
         found["gpu_process_bytes"] = sum(held) if held else None
     return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def together(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Counts or states of several GPUs as one: sums; the slowest clock, the highest temperature, every reason."""
+    joined: dict[str, float] = {}
+    for name in dict.fromkeys(name for each in found for name in each):
+        values = [each[name] for each in found if name in each]
+        if name == "gpu_throttle":
+            joined[name] = float(functools.reduce(operator.or_, map(int, values)))
+        else:
+            joined[name] = {"gpu_clock_hz": min, "gpu_temperature_c": max}.get(name, sum)(values)
+    return joined
 
 
 def slowdown_bits(handle: Any) -> int | None:

@@ -56,6 +56,12 @@ class Arm:
     """Needs a working C++ compiler on the CPU."""
     initialisers: str = ""
     """Whose own initial weights `Session.own_weights` draws; empty: it has no such method."""
+    engine: str = ""
+    """Of its framework, that trains it on several devices, in words; empty: it has none."""
+    single: str = "only stock arms are trained on several devices"
+    """Why it has none."""
+    launcher: str = ""
+    """Module that starts one process for each device, in front of the process' own; empty: one has all devices."""
     ceiling: str = ""
     """`module:function` of what its framework reaches at most, see `open_ceiling`; empty: it has none to measure."""
 
@@ -162,6 +168,16 @@ class Session(Protocol):
     def set_state(self, state: State) -> None:
         """Goes on from there: what `get_state` returned in a session of the same Setup, in any process."""
 
+    def local_step(self, number: int) -> None:
+        """`train_step` without the exchange of gradients: every device goes on from those of its own part.
+
+        Only where several devices share a batch; what it costs less than `train_step` is communication. Afterwards the
+        devices' weights differ until `reset`.
+        """
+
+    def agreed(self, value: float) -> float:
+        """`value` as the first process has it, where several train together and must decide alike; else itself."""
+
     def synchronise(self) -> None:
         """Returns when every update asked for so far has been computed."""
 
@@ -211,6 +227,21 @@ def arm(name: str, device: Device = "cpu") -> Arm:
     if name not in arms():
         raise UsageError(f"--arm {name}: no such arm; known are {', '.join(arms())}")
     return arms(device)[name]
+
+
+def launched(command: Sequence[str], arm: Arm, devices: int) -> list[str]:
+    """The command of a process, as it is started where so many devices train together: `python -P -m module …`."""
+    if devices == 1 or not arm.launcher:
+        return list(command)
+    python, isolated, as_module, *rest = command
+    return [python, isolated, as_module, arm.launcher, str(devices), *rest]
+
+
+def die_with(parent: int) -> None:
+    """What a launcher, and each process that it starts, calls first: it ends when `parent`, which started it, does."""
+    from bench.process import die_with_parent  # Linux only, which declaring an arm is not
+
+    die_with_parent(parent)
 
 
 def open_session(setup: Setup) -> Session:

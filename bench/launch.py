@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import msgspec
 
 from bench import cell, derived, process, record, sentinel
 from bench.cell import Observed, Request
-from bench.implementation import Arm, Device
+from bench.implementation import Arm, Device, launched
 from bench.interpreters import base_environment, interpreter
 from bench.profiles import SHORT, Profile
 from bench.record import Cell, PlannedCell
@@ -43,6 +43,8 @@ class Prepared:
     data: Path
     weights: Mapping[int, Path]
     """Files of initial weights, by seed."""
+    devices: int = 1
+    """That it is trained on."""
 
 
 BARE = Prepared(digest="", data_identity="none", data=Path(), weights={})
@@ -56,16 +58,33 @@ class Launch:
     profile: Profile
     work: Path
     threads: int
+    """Of the machine: the CPU budget."""
     seed: int
     device: Device
     data_limit_bytes: int | None = None
     """Of a cell's private writable memory; None: as much as it wants."""
     least_limit_s: float = LEAST_LIMIT_S
+    machine: str = ""
+    """Its name in a fleet."""
+    most_devices: int = 1
+    """That a cell of the run is trained on. On a CPU each has the same share of the threads, however many it uses."""
+
+    def threads_on(self, devices: int) -> int:
+        """CPU threads of a cell that is trained on so many devices; beside GPUs, all there are."""
+        return self.threads if self.device == "gpu" else self.threads // self.most_devices * devices
 
     def compiled(self, planned: PlannedCell) -> Path:
         """Compile caches of a cell, its contestant's own on its workload: both entries of the control start alike."""
         parts = (planned.workload, planned.arm, planned.label)
         return self.work / "compiled" / ".".join(filter(None, parts))
+
+    def begun(self, planned: PlannedCell) -> Path:
+        """A file that is there once compile caches of the contestant were used to the end of a cell."""
+        return self.compiled(planned) / ".begun"
+
+    def cold(self, planned: PlannedCell) -> bool:
+        """Whether the cell finds its compile caches empty: the contestant's first on its workload on this machine."""
+        return not self.begun(planned).exists()
 
     def checkpoint(self, planned: PlannedCell) -> Path:
         """Where a training puts what it goes on from if it is killed."""
@@ -73,10 +92,16 @@ class Launch:
         folder.mkdir(exist_ok=True)
         return folder / f"{planned.id}.npz"
 
-    def environment(self, arm: Arm, cache: Path, threads: int | None = None) -> tuple[dict[str, str], dict[str, str]]:
-        """The whole environment of an arm's process, and what in it the suite has set; makes the cache folder."""
+    def environment(
+        self, arm: Arm, cache: Path, devices: int = 1, threads: int | None = None
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """The whole environment of an arm's processes, and what in it the suite has set; makes the cache folder.
+
+        `threads` are those of all processes together; None: as many as a cell on so many devices has.
+        """
         cache.mkdir(parents=True, exist_ok=True)
-        count = str(threads or self.threads)
+        of_all = threads or self.threads_on(devices)
+        count = str(max(1, of_all // devices) if arm.launcher else of_all)
         chosen = dict.fromkeys(THREAD_VARIABLES, count) | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         chosen |= {name: value.format(cache=cache, threads=count) for name, value in arm.environment.items()}
         base = base_environment()
@@ -111,19 +136,22 @@ def measure(order: Order, launch: Launch, *, patient: bool) -> Cell:
     One that something outside of it kills is tried once more, and so is one that was disturbed in most of its rounds if
     the caller is `patient`; both only if the budget holds it.
     """
-    first, ended = _measure_once(order, launch)
+    cold = launch.cold(order.planned)
+    first, ended = _measure_once(order, launch, cold)
+    launch.begun(order.planned).touch()
     killed = first.reason if ended.killed_from_outside else None
-    why = killed or (_disturbance(first) if patient else None)
+    why = killed or (disturbance(first) if patient else None)
     if why is None or (order.until_s is not None and time.monotonic() + ended.wall_s > order.until_s):
         return first
-    second, _ = _measure_once(order, launch)
+    second, _ = _measure_once(order, launch, cold)
+    launch.begun(order.planned).touch()
     if killed is None and second.status != "ok":
         return first  # disturbed, and better than nothing
     step = derived.phases(first).get("train_step")
     return msgspec.structs.replace(second, tries=(record.Try(why, step.rounds_s if step else ()),))
 
 
-def _disturbance(found: Cell) -> str | None:
+def disturbance(found: Cell) -> str | None:
     """What disturbed most rounds of `train_step`; None where most were left alone."""
     step = derived.phases(found).get("train_step") if found.status == "ok" else None
     if step is None or not step.mostly_tainted:
@@ -132,22 +160,24 @@ def _disturbance(found: Cell) -> str | None:
     return f"disturbed in {sum(step.tainted)} of {len(step.rounds_s)} rounds: {next(iter(reasons))}"
 
 
-def _measure_once(order: Order, launch: Launch) -> tuple[Cell, process.Ended]:
+def _measure_once(order: Order, launch: Launch, cold: bool) -> tuple[Cell, process.Ended]:
     planned, arm, until_s = order.planned, order.arm, order.until_s
     out = launch.work / "cells" / planned.id
     shutil.rmtree(out, ignore_errors=True)  # of an interrupted try
     out.mkdir(parents=True)
     compiled = launch.compiled(planned)
-    if planned.block == 1:
-        shutil.rmtree(compiled, ignore_errors=True)  # cold, also after an interrupted try
-    environment, stated = launch.environment(arm, compiled)
-    machine = sentinel.Sentinel(sorted(os.sched_getaffinity(0)), launch.device, sentinel.own_cpu_s)
+    if cold:
+        shutil.rmtree(compiled, ignore_errors=True)  # of an interrupted try
+    environment, stated = launch.environment(arm, compiled, order.prepared.devices)
+    cores = sorted(os.sched_getaffinity(0))
+    machine = sentinel.Sentinel(cores, launch.device, sentinel.own_cpu_s, gpus=order.prepared.devices)
     looked = machine.read()
     time.sleep(sentinel.MIN_WINDOW_S)  # the shortest look at the machine that says anything; nothing of ours runs
     before = machine.read()
     started, started_s = now(), time.monotonic()
     request = _request(order, launch, out, started_s)
-    command = cell.command(interpreter(arm.framework), _phases(planned), request)
+    phases = _phases(planned, order.prepared.devices)
+    command = launched(cell.command(interpreter(arm.framework), phases, request), arm, order.prepared.devices)
     limit_s = max(launch.least_limit_s, LIMIT_FACTOR * planned.estimate_s)
     output = out / "output.log"
     ended = process.run(
@@ -166,7 +196,7 @@ def _measure_once(order: Order, launch: Launch) -> tuple[Cell, process.Ended]:
     # A process that died could not watch for itself; one that lived did so, round by round.
     during = observed.watch if (observed := cell.observed(out)) else (machine.window(before, ended_at, started_s),)
     watch = (machine.window(looked, before, started_s), *during, machine.window(ended_at, machine.read(), started_s))
-    status, reason, measured, beside = _judge(planned, ended, out, observed, limit_s, budget_first)
+    status, reason, measured, beside = _judge(planned, phases, ended, out, observed, limit_s, budget_first)
     spans = observed.ledger if observed else ()
     told_s = spans[-1].end_s if spans else 0.0
     return _cell(
@@ -187,15 +217,18 @@ def _measure_once(order: Order, launch: Launch) -> tuple[Cell, process.Ended]:
         environment=stated,
         pytest_benchmark=measured,
         beside=beside,
+        cold=cold,
     ), ended
 
 
-def _phases(planned: PlannedCell) -> tuple[str, ...]:
+def _phases(planned: PlannedCell, devices: int) -> tuple[str, ...]:
     """What the cell's process does: the phases of the plan, and what comes with them."""
     if "train_step" not in planned.phases:
         return planned.phases
     proof = (cell.KERNELS,) if planned.device == "gpu" else ()
-    return (*planned.phases, cell.CLOCK, *proof, *(cell.EXTRAS if planned.block == 1 and not planned.label else ()))
+    local = (derived.LOCAL,) if devices > 1 and not planned.label else ()
+    extras = cell.EXTRAS if planned.block == 1 and not planned.label and devices == 1 else ()
+    return (*planned.phases, cell.CLOCK, *proof, *local, *extras)
 
 
 def _request(order: Order, launch: Launch, out: Path, started_s: float) -> Request:
@@ -206,7 +239,7 @@ def _request(order: Order, launch: Launch, out: Path, started_s: float) -> Reque
         workload=planned.workload,
         arm=planned.arm,
         device=launch.device,
-        threads=launch.threads,
+        threads=launch.threads_on(order.prepared.devices),
         seed=seed,
         rounds=launch.profile.rounds,
         steps_per_round=launch.profile.steps_per_round[planned.device],
@@ -221,7 +254,13 @@ def _request(order: Order, launch: Launch, out: Path, started_s: float) -> Reque
 
 
 def _judge(
-    planned: PlannedCell, ended: process.Ended, out: Path, observed: Observed | None, limit_s: float, budget_first: bool
+    planned: PlannedCell,
+    phases: Collection[str],
+    ended: process.Ended,
+    out: Path,
+    observed: Observed | None,
+    limit_s: float,
+    budget_first: bool,
 ) -> tuple[record.Status, str | None, dict[str, Any], str | None]:
     """Status and reason of a cell whose process has ended, what pytest-benchmark wrote, what failed beside the plan."""
     measured = cell.measured(out)
@@ -236,13 +275,14 @@ def _judge(
     if name is not None:
         hint = " (most often the kernel, out of memory)" if name == "SIGKILL" else ""
         return "failed", f"killed by {name}{hint} {where}", measured, None
-    done = {entry["extra_info"].get("phase") for entry in measured.get("benchmarks", ())} - set(cell.EXTRAS)
+    beside_plan = {derived.LOCAL, *cell.EXTRAS}
+    done = {entry["extra_info"].get("phase") for entry in measured.get("benchmarks", ())} - beside_plan
     failure = observed.failure if observed is not None else None
-    beside = failure if failure is not None and failure.startswith(tuple(f"{name}: " for name in cell.EXTRAS)) else None
+    beside = failure if failure is not None and failure.startswith(tuple(f"{name}: " for name in beside_plan)) else None
     if observed is not None and (ended.returncode == 0 or beside) and failure == beside:
         wanted = planned.phases if observed.skipped is None else SHORT
         if done == set(wanted):
-            if cell.KERNELS in _phases(planned) and observed.kernels is None:
+            if cell.KERNELS in phases and observed.kernels is None:
                 return "failed", f"kernels: not looked at, because of {beside}", measured, None
             return "ok", None, measured, beside
     if failure is not None:
@@ -270,6 +310,7 @@ def _cell(
     environment: dict[str, str] | None = None,
     pytest_benchmark: dict[str, Any] | None = None,
     beside: str | None = None,
+    cold: bool | None = None,
 ) -> Cell:
     return Cell(
         schema=record.SCHEMA,
@@ -292,7 +333,7 @@ def _cell(
         device_peak_memory_bytes=observed.device_peak_memory_bytes if observed else None,
         versions=observed.versions if observed else {},
         environment=environment or {},
-        threads=launch.threads,
+        threads=launch.threads_on(prepared.devices),
         pytest_benchmark=pytest_benchmark or {},
         label=planned.label,
         ledger=ledger,
@@ -305,4 +346,6 @@ def _cell(
         diverged=observed is not None and observed.diverged,
         kernels=observed.kernels if observed is not None else None,
         starts=observed.starts if observed else (),
+        machine=launch.machine,
+        cold=cold,
     )

@@ -23,7 +23,7 @@ def show(options: Options, setting: Setting, console: Console) -> None:
     for (block, name, phases), group in groups:
         members = list(group)
         memory = memory_bytes(ready.workloads.get(name), setting.assumptions)
-        arms = ", ".join(cell.contestant + (" (hole)" if cell.arm in ready.holes else "") for cell in members)
+        arms = ", ".join(cell.contestant + ("" if ready.can(cell) else " (hole)") for cell in members)
         time = duration(sum(cell.estimate_s for cell in members))
         table.add_row(str(block), name, escape(arms), ", ".join(phases), time, f"{memory / 2**30:.1f} GiB")
     console.print(table)
@@ -54,7 +54,12 @@ def show(options: Options, setting: Setting, console: Console) -> None:
     for line in (
         *notes,
         *filter(None, [outlook]),
-        *(f"hole: {arm}: {reason}" for arm, reason in ready.holes.items()),
+        *dict.fromkeys(
+            f"hole: {arm}: {reason}"
+            for name in ready.workloads
+            for arm in ready.arms
+            if (reason := ready.hole(name, arm)) is not None
+        ),
         str(setting.assumptions),
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -31,6 +31,7 @@ from bench.record import Parity, ParityCheck
 from bench.workload import Head, Precision, Reviews, Workload
 
 BATCH = 8
+"""Samples, or a few more where they have to be shared out."""
 STEPS = 20
 SEED = 20_171
 SHORTEST = 48
@@ -44,14 +45,14 @@ def judge(contestant: Arm, workload: Workload, device: Device, threads: int, *, 
     """
     short = workload if full else shortened(workload)
     plan: list[tuple[Precision, Workload]] = [(workload.precision, workload), ("float64", short)]
-    if workload.masks(BATCH):
+    if workload.masks(1):
         plan.append(("float64", short.without_dropout()))
     checks: list[ParityCheck] = []
     for precision, variant in plan:
         judgement = Judge(precision)
         session = open_session(Setup(contestant, variant, device, threads, precision, SEED))
         hold_session(judgement, session, variant)
-        if precision != "float64" and variant.masks(BATCH):
+        if precision != "float64" and variant.masks(1):
             hold_sampler(judgement, session, variant, problem(variant).batch(0)[0], start_weights(variant))
         checks += judgement.checks
     return checks
@@ -61,7 +62,7 @@ def hold_session(judgement: Judge, session: Session, workload: Workload) -> None
     """Holds shapes, predictions, loss, gradients, training and evaluation of an open session to the reference."""
     bounds = judgement.bounds
     data, start = problem(workload), start_weights(workload)
-    masks = weights.sample_masks(workload, BATCH, SEED) or None
+    masks = weights.sample_masks(workload, batch_size(workload), SEED) or None
     spec = [(row.name, row.output_shape, row.parameters) for row in workload.summary()]
     found = [(name, tuple(shape), count) for name, shape, count in session.summary()]
     judgement.state("layer names, shapes and parameter counts", 0.0 if found == spec else None, 0.0)
@@ -98,7 +99,7 @@ def hold_session(judgement: Judge, session: Session, workload: Workload) -> None
     batches = list(data.batches)
     if judgement.precision != "float64" and isinstance(workload.data, Reviews):
         # only reviews have a short last batch, and it must not weigh like a whole one; one precision is enough to see
-        batches.append(batches[0][: BATCH // 2])
+        batches.append(batches[0][: batch_size(workload, share=0.5)])
     picked = np.concatenate(batches)
     everything, labels = data.dataset.gather(picked)
     expected_metrics = reference.metrics(workload, reference.forward(workload, start, everything), labels)
@@ -117,17 +118,24 @@ class Problem:
         return self.dataset.gather(self.batches[number])
 
 
+def batch_size(workload: Workload, share: float = 1.0) -> int:
+    """Samples in a batch of the gate, or in that share of one; they divide by the workload's devices."""
+    of_device = BATCH if workload.devices == 1 else max(2, -(-BATCH // workload.devices))
+    return workload.devices * int(share * of_device)
+
+
 def problem(workload: Workload) -> Problem:
     """Made-up data that reaches what real data reaches: padding in front, repeated tokens, targets of both signs."""
+    size = batch_size(workload)
     random = np.random.RandomState([SEED, 1])
     source = Source("synthetic", "made up for the parity gate", ())
     if isinstance(workload.data, Reviews):
-        rows = STEPS * BATCH
+        rows = STEPS * size
         tokens = random.zipf(1.3, size=(rows, workload.data.time_steps)) % workload.data.vocabulary
         lengths = random.randint(workload.data.time_steps // 10, 2 * workload.data.time_steps, size=rows)
         tokens[np.arange(workload.data.time_steps) < workload.data.time_steps - lengths[:, None]] = 0
         labels = random.randint(0, 2, size=rows).astype(np.float32)
-        dataset = Dataset(source, tokens.astype(np.int32), labels, None, {"train": (0, rows)}, BATCH, STEPS)
+        dataset = Dataset(source, tokens.astype(np.int32), labels, None, {"train": (0, rows)}, size, STEPS)
         order = np.arange(rows, dtype=np.int32)
     else:
         series = workload.data
@@ -136,8 +144,8 @@ def problem(workload: Workload) -> Problem:
         readings = random.standard_normal((rows, series.features)).astype(np.float32)
         targets = random.standard_normal(rows).astype(np.float32)
         offsets = np.arange(-series.lookback, 0, series.step, dtype=np.int32)
-        dataset = Dataset(source, readings, targets, offsets, {"train": (series.lookback, rows)}, BATCH, STEPS)
-        order = random.randint(series.lookback, rows, size=STEPS * BATCH, dtype=np.int32)
+        dataset = Dataset(source, readings, targets, offsets, {"train": (series.lookback, rows)}, size, STEPS)
+        order = random.randint(series.lookback, rows, size=STEPS * size, dtype=np.int32)
     return Problem(dataset, np.split(order, STEPS))
 
 
@@ -206,6 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--full", action="store_true", help="float64 over all time steps of a recurrent workload too")
     parser.add_argument("--parent", type=int, help="process to die with")
+    parser.add_argument("--place", type=int, default=0, help="among the processes that train together; 0 reports")
     parser.add_argument("--out", type=Path, required=True, help="file of the parity record, named after its id")
     options = parser.parse_args(arguments)
     if options.parent is not None:
@@ -234,9 +243,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notes=tuple(notes),
         wall_s=time.perf_counter() - started,
     )
-    record.write(options.out, verdict)
-    worst = max(checks, key=lambda check: check.nearness)
-    print(f"{verdict.id}: {'passed' if verdict.passed else verdict.reason}; nearest to its bound: {describe(worst)}")
+    if not options.place:
+        record.write(options.out, verdict)
+        worst = max(checks, key=lambda check: check.nearness)
+        said = "passed" if verdict.passed else verdict.reason
+        print(f"{verdict.id}: {said}; nearest to its bound: {describe(worst)}")
     return 0 if verdict.passed else 1
 
 

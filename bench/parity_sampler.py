@@ -43,11 +43,14 @@ def hold_sampler(
         judgement.bounds.values,
     )
     for name, share in _shares(workload).items():
-        hold_masks(judgement, name, np.stack([draw[name] for draw in draws]), share)
+        hold_masks(judgement, name, np.stack([draw[name] for draw in draws]), share, workload.devices)
 
 
-def hold_masks(judgement: Judge, name: str, masks: NDArray[np.floating], share: float) -> None:
-    """Holds masks (draw, gate, sample, feature) to independent Bernoulli draws that drop `share` and scale the rest."""
+def hold_masks(judgement: Judge, name: str, masks: NDArray[np.floating], share: float, devices: int = 1) -> None:
+    """Holds masks (draw, gate, sample, feature) to independent Bernoulli draws that drop `share` and scale the rest.
+
+    Of several devices, each has its part of the samples, and must not draw what another one draws.
+    """
     kept = masks != 0
     scale = 1 / (1 - share)
     stray = float(np.max(np.abs(masks[kept] / scale - 1), initial=0.0))
@@ -57,8 +60,11 @@ def hold_masks(judgement: Judge, name: str, masks: NDArray[np.floating], share: 
         judgement.state(f"mask {name}: share dropped by gate {gate}", error, bound)
     # two independent masks disagree in 2 p (1 - p) of their places, two equal ones nowhere
     differ = 2 * share * (1 - share)
-    for axis, what in enumerate(("batches", "gates", "samples", "features")):
-        neighbours = kept != np.roll(kept, 1, axis)
+    apart = [(axis, 1, what) for axis, what in enumerate(("batches", "gates", "samples", "features"))]
+    if devices > 1:
+        apart.append((2, kept.shape[2] // devices, "devices"))
+    for axis, steps, what in apart:
+        neighbours = kept != np.roll(kept, steps, axis)
         error, bound = _stray(neighbours, differ)
         # around a ring of two, every pair is counted twice, and neighbouring pairs share a mask: twice the spread
         judgement.state(f"mask {name}: difference between {what}", error, 2 * bound)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bench import catalogue
+from bench.catalogue import unit
 from bench.contest import Contest, Options
 from bench.estimate import Estimator
 from bench.profiles import SHORT, Profile
@@ -19,11 +21,21 @@ def grid(entered: Contest, profile: Profile, estimator: Estimator) -> tuple[Plan
     """
     cells: list[PlannedCell] = []
     for number in range(1, (len(entered.options.seeds) if profile.converge else profile.blocks) + 1):
-        for name in entered.workloads:
+        for name in shuffled(entered, number):
             cells += block(entered, profile, name, number, estimator)
         if number == 1:
             cells += studies(entered, estimator) if profile.converge else ceilings(entered, estimator)
     return tuple(cells)
+
+
+def shuffled(entered: Contest, number: int) -> list[str]:
+    """The workloads in the order of block `number`: those that are compared with each other side by side, shuffled."""
+    families: dict[str, list[str]] = {}
+    for name in entered.workloads:
+        families.setdefault(catalogue.family(name), []).append(name)
+    for name, members in families.items():
+        random.Random(f"{entered.options.seed}/{number}/{name}/order").shuffle(members)  # noqa: S311 (no secret)
+    return [name for members in families.values() for name in members]
 
 
 def ceilings(entered: Contest, estimator: Estimator) -> list[PlannedCell]:
@@ -43,12 +55,12 @@ def studies(entered: Contest, estimator: Estimator) -> list[PlannedCell]:
     The arm is of no matter to that; one that has initial weights of its own gives the control too.
     """
     device = entered.options.device
-    able = [arm for name, arm in entered.arms.items() if name not in entered.holes]
+    able = [arm for name, arm in entered.arms.items() if name not in entered.holes]  # on one device
     arm = next((arm.name for arm in sorted(able, key=lambda arm: not arm.initialisers)), None)
     return [
         with_estimate(PlannedCell(entered.cell_id(name, arm, STARTS), name, arm, device, 0, (STARTS,), 0.0), estimator)
         for name, spec in entered.workloads.items()
-        if spec.head == "as_published" and arm is not None
+        if spec.head == "as_published" and spec.devices == 1 and arm is not None
     ]
 
 
@@ -77,8 +89,8 @@ def chosen(
 def block(entered: Contest, profile: Profile, name: str, number: int, estimator: Estimator) -> list[PlannedCell]:
     """One block of a workload: every arm once and the control once more, in an order drawn from the seed."""
     options = entered.options
-    contestants = [(arm, "") for arm in entered.arms if number == 1 or arm not in entered.holes]
-    if entered.control is not None and not profile.converge:
+    contestants = [(arm, "") for arm in entered.arms if number == 1 or entered.hole(name, arm) is None]
+    if entered.control is not None and entered.hole(name, entered.control) is None and not profile.converge:
         contestants.append((entered.control, CONTROL))
     random.Random(f"{options.seed}/{number}/{name}").shuffle(contestants)  # noqa: S311 (an order, not a secret)
     seed = options.seeds[number - 1] if profile.converge else None
@@ -88,7 +100,7 @@ def block(entered: Contest, profile: Profile, name: str, number: int, estimator:
         cell_id = entered.cell_id(name, arm, mark, label)
         phases = SHORT if label else profile.phases(number)  # the control is one of step times
         cell = PlannedCell(cell_id, name, arm, options.device, number, phases, 0.0, label, seed)
-        cells.append(cell if arm in entered.holes else with_estimate(cell, estimator))
+        cells.append(with_estimate(cell, estimator) if entered.can(cell) else cell)
     return cells
 
 
@@ -128,15 +140,16 @@ def fit(
 
 def too_short(cells: Sequence[PlannedCell], budget_s: float | None, parity_s: float) -> str | None:
     """Says in words when by estimate some workload gets no second block; None when all get one."""
-    names = dict.fromkeys(cell.workload for cell in cells if cell.block == 2)
-    if budget_s is None or not names:
+    families = dict.fromkeys(unit(cell) for cell in cells if cell.block == 2)
+    if budget_s is None or not families:
         return None
     needed_s = parity_s + sum(cell.estimate_s for cell in cells if cell.block <= 1)
-    single = []
-    for name in names:
-        needed_s += sum(cell.estimate_s for cell in cells if (cell.block, cell.workload) == (2, name))
+    single: list[str] = []
+    for which in families:
+        members = [cell for cell in cells if unit(cell) == which]
+        needed_s += sum(cell.estimate_s for cell in members)
         if needed_s > budget_s:
-            single.append(name)
+            single += dict.fromkeys(cell.workload for cell in members)
     if not single:
         return None
     return (
@@ -171,8 +184,8 @@ def affordable(
     kept = list(waiting)
     while kept and left_s is not None:
         head = kept[0]
-        block = [cell for cell in kept if (cell.block, cell.workload) == (head.block, head.workload)]
-        begun = sum((cell.block, cell.workload) == (head.block, head.workload) for cell in planned) > len(block)
+        block = [cell for cell in kept if unit(cell) == unit(head)]
+        begun = sum(unit(cell) == unit(head) for cell in planned) > len(block)
         if head.block <= 1 or begun or sum(map(estimator.wall_s, block)) <= left_s:
             break
         kept = [cell for cell in kept if cell not in block]
@@ -186,7 +199,7 @@ def with_estimate(cell: PlannedCell, estimator: Estimator) -> PlannedCell:
 
 def parity_total_s(entered: Contest, parallel: int, parity_s: float) -> float:
     """Estimated time of all parity processes, `parallel` of them at a time."""
-    pairs = len(entered.workloads) * sum(arm not in entered.holes for arm in entered.arms)
+    pairs = sum(entered.hole(name, arm) is None for name in entered.workloads for arm in entered.arms)
     return -(-pairs // parallel) * parity_s
 
 

@@ -30,7 +30,7 @@ def prepare(ready: Contest, work: Path, display: Display) -> tuple[Mapping[str, 
         files = {seed: work / f"{name}.s{seed}.npz" for seed in options.seeds}
         for seed, file in files.items():
             weights.save(file, weights.initial_weights(spec, seed))
-        prepared[name] = Prepared(spec.digest(), dataset.source.identity, folder, files)
+        prepared[name] = Prepared(spec.digest(), dataset.source.identity, folder, files, spec.devices)
         remembered[name] = _remembered(spec, dataset, options.seed)
     return prepared, remembered
 
@@ -45,8 +45,10 @@ def _check(name: str, spec: Workload, dataset: Dataset) -> None:
 
 
 def _floor(spec: Workload, dataset: Dataset, seed: int) -> record.Floor | None:
-    """None in another precision: the ceilings that a floor is divided by are those of float32."""
-    return limits.floor(spec, limits.distinct_inputs(dataset, seed)) if spec.precision == "float32" else None
+    """None in another precision or on several devices: a floor is divided by ceilings of float32 on one."""
+    if spec.precision != "float32" or spec.devices > 1:
+        return None
+    return limits.floor(spec, limits.distinct_inputs(dataset, seed))
 
 
 def _remembered(spec: Workload, dataset: Dataset, seed: int) -> record.Workload:
@@ -72,6 +74,7 @@ def _remembered(spec: Workload, dataset: Dataset, seed: int) -> record.Workload:
         naive_test_loss=naive_loss(dataset, "test"),
         quality=record.Quality(spec.quality.metric, target, spec.quality.margin),
         precision=spec.precision,
+        devices=spec.devices,
         floor=_floor(spec, dataset, seed),
         published=record.Published(spec.published.curve, spec.published.source) if spec.published else None,
     )

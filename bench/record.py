@@ -8,6 +8,8 @@ without that line. History of `SCHEMA`, every one of which this bench reads:
 3  trainings: a seed for each planned cell, the test set at the best epoch, checkpoints, divergence; a workload's target
    and margin; dead starts.
 4  the floor of a workload's training step; ceiling cells measure memory and operations in a row too; what ran on a GPU.
+5  the machine of a fleet that a cell was measured on, and whether its compile caches were empty; how many devices a
+   workload is trained on, and steps without the exchange of gradients.
 """
 
 import hashlib
@@ -22,7 +24,7 @@ import msgspec
 from bench.data.windows import Source
 from bench.errors import UsageError
 
-SCHEMA = 4
+SCHEMA = 5
 CONTROL = "a2"
 """Label of the A/A control: the second entry of one arm."""
 CEILING = "ceiling"
@@ -39,10 +41,22 @@ or more and to less than 0; the accuracy if outputs were cut at 0.5."""
 ABSENT = frozenset({"container", "cpu_quota", "gpu_problem", "image"})
 """Keys of a run's environment whose None says that there is none, not that it is unknown."""
 
-Record = TypeVar("Record", bound="Run | Cell | Parity")
+Record = TypeVar("Record", bound="Named")
 
 Status = Literal["ok", "failed", "hole"]
 """failed: it was tried and went wrong; hole: it could not be tried here, for a stated reason that is nobody's fault."""
+
+
+class Versioned(msgspec.Struct, frozen=True):
+    """What every record of any schema says of itself."""
+
+    schema: int
+
+
+class Named(Versioned, frozen=True):
+    """What has a file of its own."""
+
+    id: str
 
 
 class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +117,8 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: str = "float32"
     floor: Floor | None = None
     """None in schemas 1 to 3."""
+    devices: int = 1
+    """That shared every batch in equal parts."""
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,10 +129,6 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, str]
     hole: str | None
     """Why it cannot run here, with the cure; None when it can."""
-
-
-class _Versioned(msgspec.Struct, frozen=True):
-    schema: int
 
 
 class PlannedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,11 +152,9 @@ class PlannedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return contestant(self.arm, self.label)
 
 
-class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Run(Named, frozen=True, forbid_unknown_fields=True):
     """`run.json`: what was asked, of what, on which machine."""
 
-    schema: int
-    id: str
     started: str
     """UTC, ISO 8601."""
     command: tuple[str, ...]
@@ -290,14 +300,12 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why it is unavailable."""
 
 
-class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+class Cell(Named, frozen=True, forbid_unknown_fields=True, dict=True):
     """`cells/<id>.json`: the measurements of one process, or why there are none.
 
     Its `__dict__` holds none of the fields: `bench.derived` keeps in it what it found in them.
     """
 
-    schema: int
-    id: str
     workload: str
     arm: str
     device: str
@@ -347,6 +355,10 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """Of a study of dead starts."""
     kernels: KernelPath | None = None
     """None: not on a GPU."""
+    machine: str = ""
+    """Its name in a fleet; empty: the run's only one."""
+    cold: bool | None = None
+    """Whether its compile caches were empty; None for a cell that was not tried, and in schemas 1 to 4."""
 
     @property
     def contestant(self) -> str:
@@ -386,11 +398,9 @@ class ParityCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.error / self.bound
 
 
-class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Parity(Named, frozen=True, forbid_unknown_fields=True):
     """`parity/<id>.json`: an arm against the reference on one workload and device."""
 
-    schema: int
-    id: str
     workload: str
     arm: str
     device: str
@@ -406,9 +416,14 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def write(path: Path, value: msgspec.Struct) -> None:
     """Writes JSON with its checksum under a temporary name, syncs, renames to `path`: the file is whole or absent."""
+    write_bytes(path, encode(value))
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """The content of a record's file."""
     body = msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
     assert body.startswith(b"{\n"), "a record is a JSON object of several lines"
-    write_bytes(path, body[:2] + _checksum_line(body) + body[2:])
+    return body[:2] + _checksum_line(body) + body[2:]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -446,13 +461,18 @@ def read(path: Path, kind: type[Record]) -> Record:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); expected a {kind.__name__} record") from error
+    return decode(content, kind, str(path))
+
+
+def decode(content: bytes, kind: type[Record], path: str) -> Record:
+    """The record whose file has this content; `path` is what a UsageError calls it."""
     first, line, rest = [*content.split(b"\n", 2), b"", b""][:3]
     body, stated = (first + b"\n" + rest, line + b"\n") if line.startswith(b' "checksum": ') else (content, None)
     try:
         try:
             value = msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError:  # a record of a later schema need not fit: what it says of itself comes first
-            _require_known(path, msgspec.json.decode(body, type=_Versioned).schema)
+            _require_known(path, msgspec.json.decode(body, type=Versioned).schema)
             raise
     except msgspec.MsgspecError as error:
         raise UsageError(f"{path}: not a whole {kind.__name__} record ({error}); {_cure(kind)}") from error
@@ -468,7 +488,7 @@ def _cure(kind: type[Record]) -> str:
     return "delete it and resume the run"
 
 
-def _require_known(path: Path, schema: int) -> None:
+def _require_known(path: str, schema: int) -> None:
     if not 1 <= schema <= SCHEMA:
         raise UsageError(
             f"{path}: result schema {schema}; this bench reads schemas 1 to {SCHEMA}: use the bench that wrote it"

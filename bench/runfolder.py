@@ -66,12 +66,12 @@ def check_writable(out: Path) -> None:
             )
 
 
-def create(out: Path, run: record.Run) -> Path:
-    """Makes `out/<run id>` with the plan in it."""
-    folder = out / run.id
-    folder.mkdir()
-    for name in ("cells", "parity"):
-        (folder / name).mkdir()
+def create(out: Path, run: record.Run, name: str | None = None) -> Path:
+    """Makes the run's folder with the plan in it: `out/<run id>`, or `out/name`."""
+    folder = out / (name or run.id)
+    folder.mkdir(exist_ok=name is not None)  # of a class whose record was never written
+    for part in ("cells", "parity"):
+        (folder / part).mkdir(exist_ok=name is not None)
     record.write(folder / "run.json", run)
     return folder
 
@@ -121,6 +121,22 @@ def missing(folder: Path, run: record.Run) -> tuple[record.PlannedCell, ...]:
 
 def check_same(run: record.Run, workloads: Mapping[str, record.Workload], environment: Mapping[str, Any]) -> None:
     """Raises a UsageError naming what has changed since `run` began, so that its cells would not be comparable."""
+    changed = _changed_data(run, workloads)
+    for key in SAME:
+        now, then = (json.loads(json.dumps(entry.get(key))) for entry in (environment, run.environment))
+        if key == "image" and now and then and None in (now["id"], then["id"]):  # docker run does not tell it
+            now, then = ({**image, "id": None, "digests": None} for image in (now, then))
+        if now != then:
+            changed.append(f"{key} is {now!r}, the run has {then!r}")
+    _refuse(run, changed)
+
+
+def check_same_data(run: record.Run, workloads: Mapping[str, record.Workload]) -> None:
+    """Raises a UsageError naming what has changed of the workloads and their data since `run` began."""
+    _refuse(run, _changed_data(run, workloads))
+
+
+def _changed_data(run: record.Run, workloads: Mapping[str, record.Workload]) -> list[str]:
     changed = []
     for name, stored in run.workloads.items():
         found = workloads[name]
@@ -128,11 +144,9 @@ def check_same(run: record.Run, workloads: Mapping[str, record.Workload], enviro
             changed.append(f"workload {name} has digest {found.digest}, the run has {stored.digest}")
         if found.data != stored.data:
             changed.append(f"the data of {name} is '{found.data.description}', the run has '{stored.data.description}'")
-    for key in SAME:
-        now, then = (json.loads(json.dumps(entry.get(key))) for entry in (environment, run.environment))
-        if key == "image" and now and then and None in (now["id"], then["id"]):  # docker run does not tell it
-            now, then = ({**image, "id": None, "digests": None} for image in (now, then))
-        if now != then:
-            changed.append(f"{key} is {now!r}, the run has {then!r}")
+    return changed
+
+
+def _refuse(run: record.Run, changed: list[str]) -> None:
     if changed:
         raise UsageError(f"--resume {run.id}: cannot be completed, {'; '.join(changed)}; start a new run")

@@ -31,8 +31,10 @@ from bench import (
 )
 from bench.contest import Contest, Options, Part
 from bench.display.progress import Display
+from bench.errors import MachineError
 from bench.estimate import Estimator
 from bench.execution import Execution, Setting
+from bench.implementation import Arm
 from bench.interrupt import INTERRUPTED
 from bench.profiles import Profile
 from bench.record import Cell, Run
@@ -61,10 +63,10 @@ def planned(options: Options, setting: Setting) -> Planned:
     Asks the machine for holes but not for the device, so that a plan can be made anywhere.
     """
     profile = setting.profiles[options.profile]
-    ready, threads = _resolve(options, profile), environment.cpu_budget()
-    estimator = _estimator(ready, profile, threads, setting)
+    ready, threads = resolve(options, profile), environment.cpu_budget()
+    estimator = estimator_of(ready, profile, threads, setting)
     cells = plan.grid(ready, profile, estimator)
-    parallel = gate.side_by_side(threads, environment.memory_limit_bytes())
+    parallel = gate.side_by_side(threads, environment.memory_limit_bytes(), ready.most_devices)
     parity_s = plan.parity_total_s(ready, parallel, setting.assumptions.parity_s)
     budget_s = plan.budget_s(options, profile)
     cells, note = plan.fit(cells, budget_s, parity_s, estimator)
@@ -84,32 +86,14 @@ def run(options: Options, console: Console, setting: Setting, then: Then = lambd
     runfolder.check_writable(options.out)
     if options.device == "gpu":
         cuda.require(chosen.arms.values())
+    require_devices(chosen)
     ready, estimator, cells, notes, outlook = planned(options, setting)
     run_id = runfolder.new_id()
     work = runfolder.work_folder(run_id)
     with Display(console) as display:
         try:
             prepared, workloads = prepare.prepare(ready, work, display)
-            made = Run(
-                schema=record.SCHEMA,
-                id=run_id,
-                started=runfolder.now(),
-                command=options.command,
-                profile=options.profile,
-                device=options.device,
-                seed=options.seed,
-                budget_s=plan.budget_s(options, setting.profiles[options.profile]),
-                arms={
-                    name: record.Arm(arm.framework, arm.tier, dict(arm.settings), ready.holes.get(name))
-                    for name, arm in ready.arms.items()
-                },
-                workloads=workloads,
-                plan=cells,
-                environment=_environment(ready),
-                notes=notes,
-                margin=options.margin,
-                control=None if setting.profiles[options.profile].converge else ready.control,
-            )
+            made = new_run(run_id, ready, setting.profiles[options.profile], workloads, cells, machine(ready), notes)
             folder = runfolder.create(options.out, made)
         except BaseException:  # nothing was measured: leave nothing behind, whatever ended it
             shutil.rmtree(work, ignore_errors=True)
@@ -121,6 +105,45 @@ def run(options: Options, console: Console, setting: Setting, then: Then = lambd
             code = _execute(made, folder, ready, work, prepared, estimator, setting, display, used_s=0.0, part=Part())
     then(folder)
     return code
+
+
+def new_run(
+    run_id: str,
+    ready: Contest,
+    profile: Profile,
+    workloads: dict[str, record.Workload],
+    cells: tuple[record.PlannedCell, ...],
+    environment: dict[str, Any],
+    notes: Sequence[str],
+) -> Run:
+    """The record of a run that has measured nothing yet."""
+    options = ready.options
+    return Run(
+        schema=record.SCHEMA,
+        id=run_id,
+        started=runfolder.now(),
+        command=options.command,
+        profile=options.profile,
+        device=options.device,
+        seed=options.seed,
+        budget_s=plan.budget_s(options, profile),
+        arms={
+            name: record.Arm(arm.framework, arm.tier, _settings(arm, ready), ready.holes.get(name))
+            for name, arm in ready.arms.items()
+        },
+        workloads=workloads,
+        plan=cells,
+        environment=environment,
+        notes=tuple(notes),
+        margin=options.margin,
+        control=None if profile.converge else ready.control,
+    )
+
+
+def _settings(arm: Arm, ready: Contest) -> dict[str, str]:
+    """What distinguishes the arm, for the report."""
+    several = {"several devices": arm.engine or f"none: {arm.single}"} if ready.most_devices > 1 else {}
+    return dict(arm.settings) | several
 
 
 def resume(
@@ -151,13 +174,14 @@ def _take_up(folder: Path, stored: Run, options: Options, setting: Setting, disp
         display.say(f"run {stored.id} is finished, nothing of it is missing; writing the report")
         return _report(stored, cells, folder, display)
     profile = setting.profiles[options.profile]
-    ready = _resolve(options, profile)
+    ready = resolve(options, profile)
     if options.device == "gpu":
         cuda.require(ready.arms.values())
+    require_devices(ready)
     work = runfolder.work_folder(stored.id)
     prepared, workloads = prepare.prepare(ready, work, display)
-    runfolder.check_same(stored, workloads, _environment(ready))
-    estimator = _estimator(ready, profile, environment.cpu_budget(), setting)
+    runfolder.check_same(stored, workloads, machine(ready))
+    estimator = estimator_of(ready, profile, environment.cpu_budget(), setting)
     missing = runfolder.missing(folder, stored)
     there = len(stored.plan) - len(missing)
     wanted = sum(cell in part for cell in missing)
@@ -166,22 +190,30 @@ def _take_up(folder: Path, stored: Run, options: Options, setting: Setting, disp
     return _execute(stored, folder, ready, work, prepared, estimator, setting, display, used_s=stored.used_s, part=part)
 
 
-def _resolve(options: Options, profile: Profile) -> Contest:
+def resolve(options: Options, profile: Profile) -> Contest:
     """Resolves the names and asks every arm's interpreter whether it can run."""
     arms = contest.contest(options, profile).arms
     holes = {name: reason for name, arm in arms.items() if (reason := interpreters.hole(arm, options.device))}
     return contest.contest(options, profile, holes)
 
 
-def _environment(ready: Contest) -> dict[str, Any]:
+def machine(ready: Contest) -> dict[str, Any]:
+    """What this machine is, with the interpreters of the arms, for the result."""
     frameworks = sorted({arm.framework for arm in ready.arms.values()})
-    return environment.describe() | {
-        "code_digest": interpreters.probe_self(),
-        "interpreters": {name: interpreters.summary(name) for name in frameworks},
-    }
+    each = environment.cpu_budget() // ready.most_devices
+    of_devices = {"threads_per_device": each} if ready.most_devices > 1 and ready.options.device == "cpu" else {}
+    return (
+        environment.describe()
+        | of_devices
+        | {
+            "code_digest": interpreters.probe_self(),
+            "interpreters": {name: interpreters.summary(name) for name in frameworks},
+        }
+    )
 
 
-def _estimator(ready: Contest, profile: Profile, threads: int, setting: Setting) -> Estimator:
+def estimator_of(ready: Contest, profile: Profile, threads: int, setting: Setting) -> Estimator:
+    """Of cells on a machine with so many threads."""
     return Estimator(
         workloads=dict(ready.workloads),
         cores=threads,
@@ -204,17 +236,8 @@ def _execute(
     part: Part,
 ) -> int:
     """Parity, then the missing cells, then the report. The budget runs from here: data is on this machine by now."""
-    options = ready.options
     display.entered(stored)
-    shared = launch.Launch(
-        profile=setting.profiles[options.profile],
-        work=work,
-        threads=environment.cpu_budget(),
-        seed=options.seed,
-        device=options.device,
-        data_limit_bytes=_data_limit_bytes(options, setting),
-        least_limit_s=setting.least_limit_s,
-    )
+    shared = shared_by(ready, setting, work)
     deadline_s = None if stored.budget_s is None else time.monotonic() + stored.budget_s - used_s
     under_way = Execution(
         stored,
@@ -253,6 +276,34 @@ def _execute(
         return INTERRUPTED
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def require_devices(ready: Contest) -> None:
+    """Raises a MachineError unless this machine has as many devices as any workload is to be trained on.
+
+    On a CPU, a device is an equal part of its cores.
+    """
+    most, device = ready.most_devices, ready.options.device
+    there = len(gpu.visible()) if device == "gpu" else environment.cpu_budget()
+    if most > max(1, there):
+        what = "visible GPU(s)" if device == "gpu" else "CPU thread(s) allowed, and each needs one"
+        raise MachineError(f"{most} devices asked for: only {there} {what}; name fewer devices")
+
+
+def shared_by(ready: Contest, setting: Setting, work: Path, name: str = "") -> launch.Launch:
+    """What all cells share that are measured on this machine, which has a name in a fleet."""
+    options = ready.options
+    return launch.Launch(
+        profile=setting.profiles[options.profile],
+        work=work,
+        threads=environment.cpu_budget(),
+        seed=options.seed,
+        device=options.device,
+        data_limit_bytes=_data_limit_bytes(options, setting),
+        least_limit_s=setting.least_limit_s,
+        machine=name,
+        most_devices=ready.most_devices,
+    )
 
 
 def _data_limit_bytes(options: Options, setting: Setting) -> int | None:

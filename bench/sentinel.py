@@ -67,11 +67,16 @@ class Sentinel:
         device: Literal["cpu", "gpu"],
         own_s: Callable[[], float] = own_cpu_s,
         root: Path = Path("/"),
+        *,
+        gpus: int = 1,
+        family: Callable[[], Sequence[int]] = own_cpu_s.descendants,
     ) -> None:
+        """`gpus`: so many of the visible ones, from the first; `family`: the measured processes beside this one."""
         self._cores = tuple(cores)
         self._own_s = own_s
         self._counters = Counters(self._cores, root)
-        self._gpu = gpu.selected() if device == "gpu" else None
+        self._gpus = gpu.visible()[:gpus] if device == "gpu" else []
+        self._family = family
         self._frequencies: list[tuple[float, float]] = []  # busy cores, frequency: of every window judged so far
 
     def read(self) -> Reading:
@@ -79,9 +84,10 @@ class Sentinel:
         at_s = time.monotonic()
         counts = self._counters.counts() | {"own_s": self._own_s()}
         states = self._counters.states()
-        if self._gpu is not None:
-            counts |= gpu.counts(self._gpu)
-            states |= gpu.states(self._gpu, (os.getpid(), *own_cpu_s.descendants()))
+        if self._gpus:
+            own = (os.getpid(), *self._family())
+            counts |= gpu.together([gpu.counts(each) for each in self._gpus])
+            states |= gpu.together([gpu.states(each, own) for each in self._gpus])
         return Reading(at_s, counts, states)
 
     def window(self, before: Reading, after: Reading, zero_s: float) -> Window:

@@ -212,12 +212,17 @@ class Workload:
     """Stands beside the published models for comparison: trained in whole schedules, timed only when it is named."""
     published: Published | None = field(default=None, metadata={"digest": False})
     precision: Precision = field(default="float32", metadata={"digest": "changed"})
+    devices: int = field(default=1, metadata={"digest": "changed"})
+    """So many share every batch in equal parts: data-parallel training, with the dropout masks of the whole batch."""
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise ValueError(f"workload name {self.name!r} must be a Python identifier (it is its file's name)")
-        for name in ("batch_size", "epochs", "steps_per_epoch"):
+        for name in ("batch_size", "epochs", "steps_per_epoch", "devices"):
             _require_count(self.name, name, getattr(self, name))
+        for size in self.batch_sizes():
+            if size % self.devices:
+                raise ValueError(f"{self.name} has batches of {size} samples, which do not divide by {self.devices}")
         if (self.loss == "binary_crossentropy") != (self.head is not None):
             raise ValueError(
                 f"{self.name} has loss {self.loss!r} and head {self.head!r}; a head goes with cross-entropy only"
@@ -242,6 +247,14 @@ class Workload:
     @property
     def input_shape(self) -> Shape:
         return self.data.input_shape
+
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Samples in a batch, the largest first: reviews have a short last one in training, validation and test."""
+        if not isinstance(self.data, Reviews):
+            return (self.batch_size,)
+        train = self.data.train_samples
+        lasts = (count % self.batch_size for count in (train, self.data.samples - train, self.data.samples))
+        return tuple(sorted({self.batch_size, *lasts} - {0}, reverse=True))
 
     def layer_inputs(self) -> list[tuple[Layer, Shape]]:
         """Every layer with the shape that reaches it."""
@@ -317,8 +330,11 @@ class Workload:
         batch: int | None = None,
         timesteps: int | None = None,
         precision: Precision | None = None,
+        devices: int | None = None,
     ) -> "Workload":
         """The same workload with another head, gate activation, optimiser or precision, other batches, longer samples.
+
+        `devices` share its batches.
 
         One it does not have, or cannot be computed with, is a UsageError.
         """
@@ -354,8 +370,10 @@ class Workload:
                 changed = changed._with_time_steps(timesteps)
             if batch is not None:
                 changed = changed._with_batches(batch)
+            if devices is not None:
+                changed = dataclasses.replace(changed, devices=devices)
         except ValueError as error:  # what a spec says of values that do not fit together
-            asked = {"timesteps": timesteps, "batch": batch}
+            asked = {"timesteps": timesteps, "batch": batch, "devices": devices}
             named = ".".join([self.name, *(f"{what}-{value}" for what, value in asked.items() if value is not None)])
             raise UsageError(f"--workload {named}: {error}") from error
         return changed

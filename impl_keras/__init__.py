@@ -27,6 +27,8 @@ TENSORFLOW = Arm(
         "compiled": "tf.function; XLA as Keras' own 'auto' decides (on a GPU, not on a CPU)",
         "optimizer": "keras.optimizers.RMSprop; the embedding's gradient is made dense first",
     },
+    engine="tf.distribute.MirroredStrategy, a replica on each device, all in one process, without XLA (Keras turns it "
+    "off there); each replica draws the dropout masks of the whole batch and takes its part",
 )
 JAX = Arm(
     name="keras-jax",
@@ -51,6 +53,7 @@ JAX = Arm(
         "compiled": "jax.jit of the whole training step, its state donated",
         "optimizer": "keras.optimizers.RMSprop",
     },
+    engine="keras.distribution.DataParallel, all devices in one process and one program",
 )
 ARMS = (
     TENSORFLOW,
@@ -71,6 +74,8 @@ ARMS = (
             "compiled": "no: eager is what Keras does by default on this backend",
             "optimizer": "keras.optimizers.RMSprop over torch's foreach kernels",
         },
+        single="Keras has no distribution for its PyTorch backend: fit trains on one device, and "
+        "DistributedDataParallel needs a training loop of one's own, which is what torch-eager is",
     ),
     Arm(
         name="keras-published",

@@ -2,7 +2,8 @@
 
 RMSprop                      Keras' own, with dense gradients
 SPARSE_GRADIENT              how Keras' own differs from it, in words; None: it does not
-configure(device, threads, precision)   TF32 and 64-bit mode too; RuntimeError when the GPU asked for is not there
+configure(device, threads, precision, devices)   TF32 and 64-bit mode too; RuntimeError when the GPU is not there
+several(devices, device)     what trains on several devices: data, trainer, the scope to make a model in; or None
 versions()                   what is really in force, read from the framework
 device_peak_memory_bytes()   None where there is no reading
 kernels(run)                 what runs on the GPU meanwhile, from the backend's profiler

@@ -20,11 +20,14 @@ SPARSE_GRADIENT = None
 RMSprop = keras.optimizers.RMSprop
 
 
-def configure(device: Device, threads: int, precision: Precision) -> None:
+def configure(device: Device, threads: int, precision: Precision, devices: int = 1) -> None:
     """Raises RuntimeError when the device asked for is not the one JAX runs on.
 
-    JAX has no call for its number of `threads`: `NPROC`, set for the process, sizes XLA's pools.
+    JAX has no call for its number of `threads`: `NPROC`, set for the process, sizes XLA's pools. Of a CPU it makes as
+    many `devices` as it is told before it looks at it.
     """
+    if device == "cpu" and devices > 1 and jax.config.jax_num_cpu_devices != devices:
+        jax.config.update("jax_num_cpu_devices", devices)
     jax.config.update("jax_enable_x64", precision == "float64")
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
@@ -88,10 +91,20 @@ def waited(operation: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     return lambda *operands: jax.block_until_ready(compiled(*operands))
 
 
-@jax.jit
-def _gather(inputs: jax.Array, targets: jax.Array, offsets: jax.Array | None, indices: jax.Array) -> Batch:
+def several(devices: int, device: Device) -> Any:
+    """What trains on several devices."""
+    from impl_keras import sharded  # sets Keras' distribution, which one device has no use for
+
+    return sharded.Devices(devices)
+
+
+def gathered(inputs: jax.Array, targets: jax.Array, offsets: jax.Array | None, indices: jax.Array) -> Batch:
+    """Inputs and targets of a batch."""
     rows = indices if offsets is None else indices[:, None] + offsets  # (B,) or (B, T)
     return inputs[rows], targets[indices]
+
+
+_gather = jax.jit(gathered)
 
 
 class Data:
@@ -136,9 +149,13 @@ class Trainer:
 
     def step(self, batch: Batch) -> None:
         """One call of the function that fit calls, which returns before the device is done."""
+        _, self._state = self.model.train_function(self.state(), iter((batch,)))
+
+    def state(self) -> tuple[list[jax.Array], ...]:
+        """What a step goes on from; its buffers are donated to the step."""
         if self._state is None:
             self._state = tuple([variable.value for variable in group] for group in self._variables())
-        _, self._state = self.model.train_function(self._state, iter((batch,)))
+        return self._state
 
     def settle(self) -> None:
         """Puts the state back into the model's variables, where everything but `step` reads it."""
@@ -150,6 +167,10 @@ class Trainer:
 
     def synchronise(self) -> None:
         jax.block_until_ready(self._state or [variable.value for variable in self.model.variables])
+
+    def predict(self, inputs: Any) -> Any:
+        """Evaluation-mode predictions (B, 1)."""
+        return self.model.predict_on_batch(inputs)
 
     def loss_and_gradients(self, inputs: Any, targets: Any) -> tuple[Any, Any, list[Any]]:
         """Predictions (B, 1), loss, gradients in the order of `model.trainable_variables`."""

@@ -1,9 +1,10 @@
 """Keras on TensorFlow: tf.data feeds fit, tf.function compiles the step (with XLA where Keras' own "auto" says so)."""
 
+import contextlib
 import importlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,25 @@ PREFETCHED = 2
 class RMSprop(keras.optimizers.RMSprop):
     """Keras' own, given the sum of an embedding's gradient per word instead of one slice for each occurrence."""
 
+    exchanging = True
+
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         super().apply([tf.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Where what is traced leaves every replica's gradients where they are."""
+        self.exchanging = False
+        try:
+            yield
+        finally:
+            self.exchanging = True
 
-def configure(device: Device, threads: int, precision: Precision) -> None:
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:  # Keras 3.15's name for the exchange
+        return super()._all_reduce_sum_gradients(grads_and_vars) if self.exchanging else grads_and_vars
+
+
+def configure(device: Device, threads: int, precision: Precision, devices: int = 1) -> None:
     """Raises RuntimeError when the GPU asked for is not there, or when TensorFlow already runs otherwise."""
     if device == "cpu":
         # Before the first look at the devices: Keras decides on XLA by those that exist, not by those in use.
@@ -44,9 +59,19 @@ def configure(device: Device, threads: int, precision: Precision) -> None:
         raise RuntimeError("TensorFlow took a GPU before a session on the CPU was opened; open it in a new process")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    if device == "cpu" and devices > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+
+
+def several(devices: int, device: Device) -> Any:
+    """What trains on several devices."""
+    from impl_keras import mirrored  # which needs this module
+
+    return mirrored.Devices(devices, device)
 
 
 def versions() -> dict[str, str]:
@@ -174,6 +199,10 @@ class Trainer:
 
     def synchronise(self) -> None:
         tf.test.experimental.sync_devices()
+
+    def predict(self, inputs: Any) -> Any:
+        """Evaluation-mode predictions (B, 1)."""
+        return self.model.predict_on_batch(inputs)
 
     def loss_and_gradients(self, inputs: Any, targets: Any) -> tuple[Any, Any, list[Any]]:
         """Predictions (B, 1), loss, dense gradients in the order of `model.trainable_variables`."""

@@ -23,8 +23,10 @@ scopes: list[Any] = []
 """Device scopes that were entered."""
 
 
-def configure(device: Device, threads: int, precision: Precision) -> None:
-    """Raises RuntimeError when the GPU asked for is not there."""
+def configure(device: Device, threads: int, precision: Precision, devices: int = 1) -> None:
+    """Raises RuntimeError when the GPU asked for is not there; Keras has no way to train on several `devices` here."""
+    if devices > 1:
+        raise RuntimeError("Keras on PyTorch trains on one device")
     if device == "gpu" and not torch.cuda.is_available():
         raise RuntimeError("this PyTorch sees no CUDA device; use a CUDA build of PyTorch and a visible GPU")
     # Keras takes a visible GPU by itself. Its device scope is a context manager; this one lasts as long as the process.
@@ -36,6 +38,10 @@ def configure(device: Device, threads: int, precision: Precision) -> None:
         torch.set_num_interop_threads(threads)
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")  # TF32 for products …
     torch.backends.cudnn.allow_tf32 = precision == "tf32"  # … and for convolutions, where PyTorch has it on
+
+
+several = None
+"""What trains on several devices: Keras' fit does not on this backend."""
 
 
 def versions() -> dict[str, str]:
@@ -129,6 +135,10 @@ class Trainer:
     def synchronise(self) -> None:
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
+
+    def predict(self, inputs: Any) -> Any:
+        """Evaluation-mode predictions (B, 1)."""
+        return self.model.predict_on_batch(inputs)
 
     def loss_and_gradients(self, inputs: Any, targets: Any) -> tuple[Any, Any, list[Any]]:
         """Predictions (B, 1), loss, gradients in the order of `model.trainable_variables`."""

@@ -19,11 +19,11 @@ METHODS = {"input": "get_dropout_mask", "recurrent": "get_recurrent_dropout_mask
 SHARES = {"get_dropout_mask": "dropout", "get_recurrent_dropout_mask": "recurrent_dropout"}
 
 
-def inject(model: keras.Model, masks: Arrays | None) -> bool:
+def inject(model: keras.Model, masks: Arrays | None, part: Callable[[Any], Any] = lambda mask: mask) -> bool:
     """Lets training use these masks, named and shaped as `Workload.masks`; None lets the cells draw again.
 
     Returns whether anything changed: then functions compiled before must be traced again. ValueError for a mask that
-    no cell would ask for.
+    no cell would ask for. `part`: of a mask (samples, features), what is for the samples that a cell sees.
     """
     sources = _sources(model)
     if masks is not None and set(masks) != {name for name, _, _ in sources}:
@@ -37,7 +37,7 @@ def inject(model: keras.Model, masks: Arrays | None) -> bool:
         if not share and np.any(masks[name] != 1):
             raise ValueError(f"mask {name} drops values, but the layer's share is {share}: it would be ignored")
         gates = [ops.convert_to_tensor(mask, cell.compute_dtype) for mask in masks[name]]
-        vars(cell)[method] = functools.partial(_given, gates)
+        vars(cell)[method] = functools.partial(_given, gates, part)
         changed = True
     return changed
 
@@ -72,8 +72,14 @@ def _sources(model: keras.Model) -> list[tuple[str, Any, str]]:
     ]
 
 
-def _given(gates: list[Any], _step_input: Any) -> list[Any]:
-    return gates
+def share_out(model: keras.Model, drawn: Callable[[Callable[[Any, float], list[Any]], Any, float], list[Any]]) -> None:
+    """Lets cells draw masks by way of `drawn`, which is given their own way to, the samples and the share to drop."""
+    for _, cell, _ in _sources(model):
+        vars(cell)["_create_dropout_mask"] = functools.partial(drawn, type(cell)._create_dropout_mask.__get__(cell))
+
+
+def _given(gates: list[Any], part: Callable[[Any], Any], _step_input: Any) -> list[Any]:
+    return [part(mask) for mask in gates]
 
 
 def _noted(used: dict[str, Any], name: str, draw: Callable[[Any], Any], step_input: Any) -> Any:

@@ -58,9 +58,11 @@ def _layer(spec: Layer, seed: int) -> keras.Layer:
         case layers.LastStep():  # (B, T, C) → (B, C)
             return LastStep(name=spec.name)
         case layers.LSTM():  # (B, T, C) → (B, U)
-            # Logistic gates, forget bias 1: Keras' defaults. JAX hands cuDNN float64, for the parity gate, as float32.
-            as_float32 = keras.backend.backend() == "jax" and keras.config.floatx() == "float64"
-            return keras.layers.LSTM(spec.units, use_cudnn=False if as_float32 else "auto", name=spec.name)
+            # Logistic gates, forget bias 1: Keras' defaults. JAX hands cuDNN float64, for the parity gate, as float32;
+            # and XLA cannot share a call of cuDNN out among devices.
+            on_jax = keras.backend.backend() == "jax"
+            without = on_jax and (keras.config.floatx() == "float64" or keras.distribution.distribution() is not None)
+            return keras.layers.LSTM(spec.units, use_cudnn=False if without else "auto", name=spec.name)
         case layers.GRU():  # (B, T, C) → (B, U)
             return keras.layers.GRU(
                 spec.units,

@@ -1,5 +1,6 @@
 """The Session of Keras, the same on its three backends: fit, evaluate, and the training step that fit itself calls."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import keras
@@ -30,21 +31,28 @@ class KerasSession:
         self,
         setup: Setup,
         fuse: Callable[[keras.Model], keras.Model] = lambda model: model,
-        trainer: Callable[[keras.Model], backend.Trainer] = backend.Trainer,
+        trainer: Callable[[keras.Model], backend.Trainer] | None = None,
     ) -> None:
-        """`fuse` makes of the model another one of the same weights, which is then trained by a `trainer`."""
+        """`fuse` makes of the model another one of the same weights, which is then trained by a `trainer`.
+
+        None: by the backend's, of one device or of several.
+        """
         if keras.backend.backend() != setup.arm.framework:
             raise RuntimeError(
                 f"Keras runs on {keras.backend.backend()!r}; {setup.arm.name} needs a process started with "
                 f"KERAS_BACKEND={setup.arm.framework}"
             )
-        backend.configure(setup.device, setup.threads, setup.precision)
+        devices = setup.workload.devices
+        backend.configure(setup.device, setup.threads, setup.precision, devices)
         use_precision(setup.precision)
         self.workload, self.seed, self.device = setup.workload, setup.seed, setup.device
-        self.model = model.build(setup.workload, setup.seed)
-        self.optimizer = optimizer.make_optimizer(setup.workload.optimizer)
-        self.fitted = fuse(self.model)
-        self.trainer = trainer(self._compiled(self.fitted, self.optimizer))
+        self.several = backend.several(devices, setup.device) if devices > 1 else None
+        with self.several.scope() if self.several else contextlib.nullcontext():
+            self.model = model.build(setup.workload, setup.seed)
+            self.optimizer = optimizer.make_optimizer(setup.workload.optimizer)
+            self.fitted = self._compiled(fuse(self.model), self.optimizer)
+            make = trainer or (self.several.trainer if self.several else backend.Trainer)
+            self.trainer = make(self.fitted)
 
     def versions(self) -> dict[str, str]:
         return {
@@ -53,6 +61,7 @@ class KerasSession:
             "floatx": keras.config.floatx(),
             "dtype policy": keras.config.dtype_policy().name,
             "jit_compile": str(self.fitted.jit_compile),
+            **({"data parallel": self.several.describe()} if self.several else {}),
             **backend.versions(),
         }
 
@@ -60,7 +69,7 @@ class KerasSession:
         return model.summary(self.model)
 
     def stage(self, dataset: Dataset) -> None:
-        self.data = backend.Data(dataset)
+        self.data = self.several.data(dataset) if self.several else backend.Data(dataset)
 
     def stage_batches(self, batches: Sequence[Indices]) -> None:
         self.batches = [self.data.batch(indices) for indices in batches]
@@ -70,17 +79,19 @@ class KerasSession:
 
     def epoch(self, batches: Sequence[Indices]) -> Metrics:
         self.trainer.settle()
-        history = self.fitted.fit(self.data.feed(batches), epochs=1, shuffle=False, verbose=0).history
+        feed, steps = self.data.feed(batches), self._steps(batches)
+        history = self.fitted.fit(feed, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0).history
         return {name: float(history[name][0]) for name in self.workload.metrics}
 
     def evaluate(self, batches: Sequence[Indices]) -> Metrics:
         self.trainer.settle()
-        means = self.fitted.evaluate(self.data.feed(batches), verbose=0, return_dict=True)
+        feed, steps = self.data.feed(batches), self._steps(batches)
+        means = self.fitted.evaluate(feed, steps=steps, verbose=0, return_dict=True)
         return {name: float(means[name]) for name in self.workload.metrics}
 
     def predict(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         self.trainer.settle()
-        return _array(self.fitted.predict_on_batch(self._tensor(inputs)))[:, 0]
+        return _array(self.trainer.predict(self._tensor(inputs)))[:, 0]
 
     def loss_and_gradients(
         self, inputs: NDArray[np.generic], targets: NDArray[np.floating]
@@ -103,7 +114,7 @@ class KerasSession:
 
     def set_masks(self, masks_: Arrays | None) -> None:
         self.trainer.settle()
-        if masks.inject(self.model, masks_):
+        if masks.inject(self.model, masks_, *([self.several.part] if self.several else [])):
             self.trainer.trace_again()
 
     def get_weights(self) -> Arrays:
@@ -132,6 +143,12 @@ class KerasSession:
             variable.assign(state[name])
         self.fitted.reset_metrics()
 
+    def local_step(self, number: int) -> None:
+        self.trainer.local_step(self.batches[number % len(self.batches)])
+
+    def agreed(self, value: float) -> float:
+        return value  # there is one process
+
     def synchronise(self) -> None:
         self.trainer.synchronise()
 
@@ -151,6 +168,14 @@ class KerasSession:
 
     def device_peak_memory_bytes(self) -> int | None:
         return backend.device_peak_memory_bytes()
+
+    def _steps(self, batches: Sequence[Indices]) -> int | None:
+        """What Keras is to be told; None: it counts them.
+
+        On several devices TensorFlow counts parts of batches; and where it is not told when to end, it goes one step
+        on with zeros (Keras 3.15, TensorFlow 2.21).
+        """
+        return len(batches) if self.several else None
 
     def _variables(self) -> dict[str, keras.Variable]:
         """Weights, the seeds of dropout, the optimiser's variables. Keras numbers some paths as it makes objects."""

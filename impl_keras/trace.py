@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bench.implementation import Kernel
 
-DEVICE, STREAM = "/device:GPU", "Stream"
+DEVICE, STREAM = "/device:GPU:0", "Stream"
+"""Of several GPUs the first speaks for all."""
 Event = tuple[str, str, str, float, float]
 """Names of plane, line and event; seconds of start and end."""
 
@@ -19,7 +20,7 @@ def on_gpu(events: Iterable[Event]) -> list[Kernel]:
     return [
         Kernel(name, start_s, end_s)
         for plane, line, name, start_s, end_s in events
-        if plane.startswith(DEVICE) and line.startswith(STREAM)
+        if plane.partition(" ")[0] == DEVICE and line.startswith(STREAM)
     ]
 
 

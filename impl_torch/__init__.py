@@ -3,6 +3,11 @@
 from bench.implementation import Arm
 from bench.workload import PRECISIONS
 
+ENGINE = (
+    "torchrun, a process for each device; DistributedDataParallel over gloo on CPUs, NCCL on GPUs; each process draws "
+    "the dropout masks of the whole batch and takes its part"
+)
+LAUNCHER = "impl_torch.launch"
 ARMS = (
     Arm(
         name="torch-eager",
@@ -17,6 +22,8 @@ ARMS = (
             "recurrence": "GRU: input products for all time steps at once, then a Python loop over time; LSTM: nn.LSTM",
             "optimizer": "RMSprop with epsilon inside the root, over torch's foreach kernels",
         },
+        engine=ENGINE,
+        launcher=LAUNCHER,
     ),
     Arm(
         name="torch-compile",
@@ -36,6 +43,8 @@ ARMS = (
         },
         kernels={"": ("triton_",)},
         needs_compiler=True,
+        engine=f"{ENGINE}, around the compiled graphs: one bucket holds all gradients of models this small",
+        launcher=LAUNCHER,
     ),
     Arm(
         name="torch-tuned",

@@ -11,13 +11,15 @@ from torch import Tensor
 
 from bench.data.windows import Dataset, Indices
 from bench.implementation import Arrays, Kernel, Metrics, Setup, State
-from impl_torch import losses
+from impl_torch import losses, team
 from impl_torch.device import configure, kernels
 from impl_torch.model import Model
 from impl_torch.optimizer import RMSprop
 from impl_torch.recurrent import GRU, LSTM, ONE_GRAPH, PART, Masks, in_parts
 
 Batch = tuple[Tensor, Tensor]
+SAMPLES = 1
+"""Axis of a mask (gate, sample, feature or unit)."""
 
 
 def open_session(setup: Setup) -> "TorchSession":
@@ -29,7 +31,11 @@ class TorchSession:
     """See `bench.implementation.Session` for what every method promises."""
 
     def __init__(self, setup: Setup) -> None:
-        self.device = configure(setup.device, setup.threads, setup.precision)
+        devices = setup.workload.devices
+        self.device = team.own_device(
+            devices, configure(setup.device, max(1, setup.threads // devices), setup.precision)
+        )
+        self.team = team.join(setup, self.device)
         torch.manual_seed(setup.seed)
         self.workload = setup.workload
         self.dtype = torch.float64 if setup.precision == "float64" else torch.float32
@@ -45,6 +51,7 @@ class TorchSession:
         self.forward: Callable[..., tuple[Tensor, Tensor]] = self._forward
         self.update = self.optimizer.step
         self.compiled = self._compile() if setup.arm.name == "torch-compile" else "nothing"
+        self.forward = self.team.spread(self.model, self.forward)
 
     def versions(self) -> dict[str, str]:
         return {
@@ -57,6 +64,7 @@ class TorchSession:
             "mkldnn": str(torch.backends.mkldnn.is_available()),
             "cuda": str(torch.version.cuda),
             "compiled": self.compiled,
+            **self.team.describe(),
         }
 
     def summary(self) -> list[tuple[str, tuple[int, ...], int]]:
@@ -106,21 +114,24 @@ class TorchSession:
     def loss_and_gradients(
         self, inputs: NDArray[np.generic], targets: NDArray[np.floating]
     ) -> tuple[NDArray[np.floating], float, Arrays]:
-        batch = self._tensor(inputs)
+        batch, share = self.team.part(self._tensor(inputs)), self.team.part(self._tensor(targets))
         self.optimizer.zero_grad()
-        outputs, loss = self.forward(batch, self._tensor(targets), self._masks(len(batch)))
+        outputs, loss = self.forward(batch, share, self._masks(len(batch)))
         loss.backward()
+        outputs, loss = self.team.whole(outputs.detach()), self.team.sums(loss.detach()) / self.team.size
         gradients = self.model.canonical(of=lambda weight: weight.grad.to_dense())
-        return outputs.detach().cpu().numpy(), loss.item(), {name: g.cpu().numpy() for name, g in gradients.items()}
+        return outputs.cpu().numpy(), loss.item(), {name: g.cpu().numpy() for name, g in gradients.items()}
 
     def training_forward(self, inputs: NDArray[np.generic]) -> tuple[NDArray[np.floating], Arrays]:
-        batch = self._tensor(inputs)
+        batch = self.team.part(self._tensor(inputs))
         masks = self._masks(len(batch))
         outputs, _ = self.forward(batch, batch.new_zeros(len(batch), dtype=self.dtype), masks)
-        return outputs.detach().cpu().numpy(), {name: mask.cpu().numpy() for name, mask in (masks or {}).items()}
+        drawn = {name: self.team.whole(mask, SAMPLES).cpu().numpy() for name, mask in (masks or {}).items()}
+        return self.team.whole(outputs.detach()).cpu().numpy(), drawn
 
     def set_masks(self, masks: Arrays | None) -> None:
-        self.masks = None if masks is None else {name: self._tensor(mask) for name, mask in masks.items()}
+        given = None if masks is None else {name: self._tensor(mask) for name, mask in masks.items()}
+        self.masks = None if given is None else self._own(given)
 
     def get_weights(self) -> Arrays:
         return {name: weight.cpu().numpy().copy() for name, weight in self.model.canonical().items()}
@@ -145,6 +156,13 @@ class TorchSession:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(torch.from_numpy(np.array(state["random.cuda"])), self.device)
         self._start()
+
+    def local_step(self, number: int) -> None:
+        with self.team.apart():
+            self.train_step(number)
+
+    def agreed(self, value: float) -> float:
+        return self.team.first(value)
 
     def synchronise(self) -> None:
         if self.device.type == "cuda":
@@ -196,7 +214,11 @@ class TorchSession:
         return parameters | {f"{name}.square": square for name, square in squares.items()}
 
     def _masks(self, samples: int) -> Masks | None:
-        return self.masks or self.model.sample_masks(samples) or None
+        """Of the samples of this device: every process draws those of the whole batch, the same ones."""
+        return self.masks or self._own(self.model.sample_masks(samples * self.team.size)) or None
+
+    def _own(self, masks: Masks) -> Masks:
+        return {name: self.team.part(mask, SAMPLES) for name, mask in masks.items()}
 
     def _start(self) -> None:
         self.samples = 0
@@ -211,11 +233,13 @@ class TorchSession:
             self.totals["accuracy"] += losses.correct(self.workload, outputs, targets)
 
     def _means(self) -> Metrics:
-        return {name: total.item() / self.samples for name, total in self.totals.items()}
+        counted = torch.stack([*self.totals.values(), torch.full_like(self.totals["loss"], self.samples)])
+        *totals, samples = self.team.sums(counted).tolist()
+        return {name: total / samples for name, total in zip(self.totals, totals, strict=True)}
 
     def _indices(self, batches: Sequence[Indices]) -> tuple[Tensor, ...]:
         on_device = torch.from_numpy(np.concatenate(batches)).to(self.device)  # one transfer for all batches
-        return on_device.split([len(indices) for indices in batches])
+        return tuple(self.team.part(batch) for batch in on_device.split([len(indices) for indices in batches]))
 
     def _gather(self, indices: Tensor) -> Batch:
         if self.offsets is None:

@@ -21,6 +21,10 @@ STREAM_BYTES = {2**18: 90e9, 2**20: 70e9, 2**22: 40e9, 2**24: 20e9, 2**26: 11e9,
 CHAIN_S = 1.1e-9
 WINDOW_S = 0.25
 BUSY = "other processes used {:.2f} of a core"
+EXCHANGE = 1.25
+"""A step on several devices, relative to one whose gradients stay on their device."""
+ALONE = 128
+"""Samples in a batch as specified."""
 SMALL = 8
 """The small step has so many times fewer samples."""
 
@@ -82,6 +86,8 @@ def make_cell(
     spec = catalogue.load(planned.workload)
     steps, batch, cold = epoch_steps or spec.steps_per_epoch, spec.batch_size, planned.block == 1
     step_s = STEP_S[planned.workload.partition(".")[0]] * ARMS[arm] * draw.lognormvariate(0, 0.008)
+    if spec.devices > 1:  # shared out, with a part that is not
+        step_s *= EXCHANGE * batch / ALONE / spec.devices
     life = Life(draw, busy)
     for name, seconds in (("interpreter", 0.31), ("suite", 0.2), ("data", 0.12), ("import", IMPORT_S[framework(arm)])):
         life.span(name, seconds)
@@ -103,9 +109,11 @@ def make_cell(
     if "epoch" in planned.phases:
         life.rounds("epoch", "epoch", [step_s * steps * LOOP[arm]], steps, steps * batch)
         life.rounds("validate", "validate", [step_s * 40 * 0.35], 40, 40 * batch)
-    if "train_step" in planned.phases and cold and not planned.label:
+    if "train_step" in planned.phases and cold and not planned.label and spec.devices == 1:
         small_s = step_s * (FIXED[arm] + (1 - FIXED[arm]) / SMALL)
         life.rounds("small_step", "checks", [small_s] * 10, 1, batch // SMALL)
+    if "train_step" in planned.phases and spec.devices > 1 and not planned.label:
+        life.rounds(derived.LOCAL, "checks", [step_s / EXCHANGE] * rounds, 1, batch)
     life.span("suite", 0.15)
     life.span("teardown", 0.22)
     ended_s, taints = life.now_s + 0.01, (BUSY.format(0.4),) if busy and planned.block == 2 else ()

@@ -18,7 +18,7 @@ from bench.data.windows import DataFile, Source
 
 NEW_IN_2 = {
     "label", "ledger", "watch", "device_process_peak_memory_bytes", "energy", "tries", "margin", "control", "starts_s",
-    "beside", "used_s", "floor", "stream_s", "chain_s", "chain_operations",
+    "beside", "used_s", "machine", "cold", "floor", "devices", "stream_s", "chain_s", "chain_operations",
 }  # fmt: skip
 
 
@@ -136,6 +136,7 @@ def make_workload(name: str, identity: Any, head: str | None) -> record.Workload
         optimizer=str(spec.optimizer),
         data=Source(identity, f"{identity} data, {MARK}", (DataFile("simulated.npz", "ab" * 32, 1234),)),
         naive_loss=None if spec.head else 0.2938,
+        devices=spec.devices,
         published=record.Published(spec.published.curve, spec.published.source) if spec.published else None,
         floor=record.Floor(
             product_flops=100_000_000,

@@ -7,6 +7,7 @@ import pytest
 from fake_nvml import board, install, process
 
 from bench import gpu
+from bench.energy import Meter
 from bench.errors import MachineError
 from bench.sentinel import Sentinel
 
@@ -163,6 +164,54 @@ def test_the_gpu_is_the_first_that_cuda_visible_devices_names(monkeypatch, visib
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     handle = gpu.selected()
     assert (None if handle is None else handle["nvmlDeviceGetUUID"]) == chosen
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        (None, ["GPU-aa11", "GPU-bb22", "GPU-cc33"]),
+        ("2,0", ["GPU-cc33", "GPU-aa11"]),
+        ("1,GPU-aa", ["GPU-bb22", "GPU-aa11"]),
+        ("1,7,0", ["GPU-bb22"]),  # as with CUDA, what comes after a name that there is not is hidden
+        ("0,0", ["GPU-aa11"]),
+        ("1,MIG-8", ["GPU-bb22"]),
+        ("", []),
+    ],
+)
+def test_the_visible_gpus_are_those_that_cuda_visible_devices_names_in_its_order(monkeypatch, visible, seen):
+    install(monkeypatch, *(board(UUID=uuid) for uuid in ("GPU-aa11", "GPU-bb22", "GPU-cc33")))
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [handle["nvmlDeviceGetUUID"] for handle in gpu.visible()] == seen
+
+
+def test_of_several_gpus_the_worst_is_watched_and_those_that_are_not_used_are_not(tmp_path, monkeypatch):
+    boards = [board(), board(UUID="GPU-bb", ClockInfo=1200, Temperature=80), board(UUID="GPU-cc", ClockInfo=300)]
+    boards[1]["nvmlDeviceGetComputeRunningProcesses"] = [process(os.getppid())]
+    install(monkeypatch, *boards)
+    machine = Sentinel((0,), "gpu", lambda: 0.0, tmp_path, gpus=2)
+    before = machine.read()
+    boards[1]["nvmlDeviceGetCurrentClocksEventReasons"] = pynvml.nvmlClocksThrottleReasonHwSlowdown
+    found = machine.window(before, machine.read(), before.at_s)
+    assert found.readings["gpu_clock_hz"] == 1.2e9
+    assert found.readings["gpu_temperature_c"] == 80
+    assert found.readings["gpu_power_w"] == 241
+    assert found.taints == (
+        "1 other processes had the GPU open",
+        "the GPU slowed down: power or heat of the board (HW slowdown)",
+    )
+
+
+def test_the_energy_of_several_gpus_is_that_of_all_of_them(monkeypatch):
+    boards = [board(), board(UUID="GPU-bb")]
+    install(monkeypatch, *boards)
+    now_s = iter((0.0, 2.0))
+    meter = Meter("gpu", clock_s=lambda: next(now_s), count=2)
+    meter.start()
+    for place, each in enumerate(boards):
+        each["nvmlDeviceGetTotalEnergyConsumption"] += 1000 * (place + 1)
+    assert meter.stop(10).joules == 3
+    assert Meter("gpu", count=3).problem
 
 
 def test_the_library_is_started_once_in_a_process(monkeypatch):

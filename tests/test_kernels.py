@@ -159,7 +159,7 @@ def test_the_phase_leaves_a_cpu_alone_and_a_cell_that_fell_back_to_one_fails(mon
 def test_every_cell_of_steps_on_a_gpu_is_proved(device, proved):
     for block, label in ((1, ""), (2, ""), (1, "a2")):
         planned = PlannedCell("conv.mine", "conv", "mine", device, block, ("first_step", "train_step"), 1.0, label)
-        assert (cell.KERNELS in launch._phases(planned)) == proved
+        assert (cell.KERNELS in launch._phases(planned, 1)) == proved
 
 
 def test_the_report_tells_kernels_busy_share_and_the_way_of_the_recurrence():

@@ -9,13 +9,14 @@ from even_cells import a_cell
 from make_run import make_run
 from rich.console import Console
 
-from bench import contest, implementation, launch, plan, record, schedule
+from bench import contest, implementation, launch, plan, record
 from bench.contest import Options, Part
+from bench.dispatch import Dispatch
 from bench.display.progress import Display
 from bench.estimate import Estimator
 from bench.execution import Execution, Setting
 from bench.profiles import PROFILES
-from bench.record import PlannedCell, Start
+from bench.record import Start
 
 BOOK, NAME = PROFILES["book"], "conv.head-as_published"
 STUDY = f"conv.fake-learns.cpu.starts.{NAME.partition('.')[2]}"
@@ -49,14 +50,10 @@ def execution(tmp_path, monkeypatch) -> Execution:
     return Execution(stored, folder, ready, shared, {}, estimator, Setting(), display, None, Part())
 
 
-def study(execution: Execution) -> PlannedCell:
-    (found,) = [cell for cell in execution.run.plan if cell.id == STUDY]
-    return found
-
-
 def test_two_dead_seeds_five_partly_live_ones_and_a_live_one_are_planned_but_none_twice(execution):
     before = execution.run.plan
-    added = schedule._plan_chosen(execution, study(execution))
+    Dispatch(execution)
+    added = execution.run.plan[len(before) :]
     # Seeds 0, live, and 2, dead, are trained anyway.
     assert [cell.seed for cell in added] == [4, 1, 3, 5, 6, 9]
     assert [cell.id for cell in added] == [
@@ -71,15 +68,14 @@ def test_two_dead_seeds_five_partly_live_ones_and_a_live_one_are_planned_but_non
 
 
 def test_a_run_taken_up_after_the_choice_plans_nothing_anew(execution):
-    schedule._plan_chosen(execution, study(execution))
+    Dispatch(execution)
     planned = execution.run.plan
-    assert schedule._plan_chosen(execution, study(execution)) == []
+    Dispatch(execution)
     assert (execution.run.plan, len(execution.run.notes)) == (planned, 1)
 
 
 def test_without_a_measured_study_nothing_is_planned(execution):
-    training = next(cell for cell in execution.run.plan if cell.id != STUDY)
-    assert schedule._plan_chosen(execution, training) == []
+    before = execution.run.plan
     (execution.folder / "cells" / f"{STUDY}.json").unlink()
-    assert schedule._plan_chosen(execution, study(execution)) == []
-    assert execution.run.notes == ()
+    Dispatch(execution)
+    assert (execution.run.plan, execution.run.notes) == (before, ())

@@ -17,6 +17,8 @@ PREVENTING = (
     ("CPU budget", "cpu_budget"),  # every arm's threads follow it
 )
 """What of the environment makes step times those of another machine; name and key."""
+SHARED_OUT = "threads_per_device"
+"""There where a run shared the CPU budget out among several devices; else the only one has all of it."""
 OTHER = (
     ("CPU quota", "cpu_quota"),
     ("memory limit in bytes", "memory_limit_bytes"),
@@ -84,6 +86,9 @@ def _nothing_in_common(a: Run, b: Run) -> Iterator[Difference]:
 
 def _asked(a: Run, b: Run) -> Iterator[Difference]:
     yield from _one("device", a.device, b.device, prevents=True)
+    if SHARED_OUT in a.environment or SHARED_OUT in b.environment:
+        each = (run.environment.get(SHARED_OUT, run.environment.get("cpu_budget")) for run in (a, b))
+        yield from _one("CPU threads of each device", *each, prevents=True)
     # An older record does not say what the newer one knows of disturbances, and its warm-up is another.
     yield from _one("result schema", a.schema, b.schema, prevents=True)
 

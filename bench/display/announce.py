@@ -48,4 +48,4 @@ def left(execution: Execution, cells: Sequence[PlannedCell], first_s: float = 0.
 
 
 def _wall_s(execution: Execution, cells: Sequence[PlannedCell]) -> float:
-    return sum(execution.estimator.wall_s(cell) for cell in cells if cell.arm not in execution.contest.holes)
+    return sum(execution.estimator.wall_s(cell) for cell in cells if execution.contest.can(cell))

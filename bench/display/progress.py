@@ -76,7 +76,8 @@ class Display:
         # On a terminal the time left stands below.
         left = self._after().words() if self._after and not self._screen.redraws else ""
         status = self._status(cell.status, cell.status, cell.reason)
-        self._print(self._row(f"{self._now.count} {cell.id}", status, figure, f"in {cell.wall_s:.1f} s", left))
+        took = f"in {cell.wall_s:.1f} s" + (f" on {cell.machine}" if cell.machine else "")
+        self._print(self._row(f"{self._now.count} {cell.id}", status, figure, took, left))
 
     def estimate(self, workload: str, when: str) -> None:
         """The running estimate of a workload, where no live line has it."""

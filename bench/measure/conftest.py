@@ -12,6 +12,7 @@ import pytest
 
 from bench import record
 from bench.cell import EXTRAS, KERNELS, OBSERVED_FILE, PHASE_FILE, Observed, Request
+from bench.derived import LOCAL
 from bench.errors import BenchError
 from bench.measure.ledger import Ledger
 from bench.measure.subject import DivergedError, Subject
@@ -69,7 +70,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if out is not None:
         Path(out, PHASE_FILE).write_text(name)
     subject = item.config.stash.get(SUBJECT, None)
-    if name in (KERNELS, *EXTRAS) and subject is not None and subject.peaks_bytes is None:
+    if name in (KERNELS, LOCAL, *EXTRAS) and subject is not None and subject.peaks_bytes is None:
         subject.note_peak_memory()  # a profiler, another batch, a second model are not the arm's
 
 

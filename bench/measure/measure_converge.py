@@ -106,7 +106,7 @@ def _note(subject: Subject, progress: Progress, point: CurvePoint) -> None:
 
 
 def _keep(subject: Subject, progress: Progress) -> None:
-    if subject.request.checkpoint is not None:
+    if subject.request.checkpoint is not None and not subject.request.place:
         checkpoint.save(Path(subject.request.checkpoint), subject.about, progress, subject.session.get_state())
 
 

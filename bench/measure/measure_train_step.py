@@ -20,7 +20,8 @@ def test_train_step(benchmark: BenchmarkFixture, subject: Subject) -> None:
     subject.note_energy(len(rounds_s) * subject.request.steps_per_round)
     subject.step_s = statistics.median(rounds_s) / subject.request.steps_per_round
     subject.watch.settle()
-    subject.disturbed_rounds = subject.count_disturbed(benchmark.extra_info["starts_s"], rounds_s)
+    disturbed = subject.count_disturbed(benchmark.extra_info["starts_s"], rounds_s)
+    subject.disturbed_rounds = round(subject.session.agreed(disturbed))
     subject.check_weights()
 
 

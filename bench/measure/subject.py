@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import os
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 import pytest
 
 import bench.data
 from bench import cell, checkpoint, probe, weights
 from bench.catalogue import load
 from bench.cell import Request
+from bench.counters import OwnTime
 from bench.data.windows import Dataset, Indices
 from bench.derived import taints
 from bench.energy import Meter
@@ -22,8 +25,9 @@ from bench.environment import cpu_budget
 from bench.errors import BenchError
 from bench.implementation import Metrics, Session, Setup, arm, open_session
 from bench.measure.ledger import Ledger
-from bench.measure.watch import Watch
-from bench.record import CurvePoint, Energy, KernelPath, Start, Tested
+from bench.measure.watch import Unwatched, Watch
+from bench.record import CEILING, CurvePoint, Energy, KernelPath, Start, Tested
+from bench.sentinel import own_cpu_s
 from bench.workload import Workload
 
 STAGED_BATCHES = 16
@@ -53,12 +57,14 @@ class Subject:
     def __init__(self, request: Request, ledger: Ledger) -> None:
         self.request = request
         self.ledger = ledger
-        self.watch = Watch(request.device, ledger.zero_s)
-        self.energy = Meter(request.device)
+        self.devices = 1 if request.workload == CEILING else self.workload.devices
+        own = own_cpu_s if request.place is None else OwnTime(head=os.getppid())
+        self.watch = Unwatched() if request.place else Watch(request.device, ledger.zero_s, own, self.devices)
         self.energies: list[Energy] = []
         self.disturbed_rounds = 0
         """Of `train_step`, in so many rounds something else was going on."""
         self.arm = arm(request.arm, request.device)
+        self.energy = Meter(request.device, count=self.devices)
         self.threads = request.threads or cpu_budget()
         self.times_s: dict[str, float] = {}
         """Of the parts of getting ready, by name."""
@@ -162,10 +168,15 @@ class Subject:
         self.session.reset(self.initial_weights)
 
     def note_peak_memory(self) -> None:
-        """Takes the peaks as they are now for the arm's; what comes after is not its own."""
+        """Takes the peaks as they are now for the arm's; what comes after is not its own.
+
+        Of host memory, those of all processes of the cell; of device memory, that of the first device.
+        """
         opened, process = self.opened, self.watch.largest("gpu_process_bytes")
+        processes = ["self"] if self.request.place is None else children_of_parent()
+        held = [peak_memory_bytes(each) for each in processes]
         self.peaks_bytes = Peaks(
-            peak_memory_bytes(),
+            None if None in held else sum(each for each in held if each is not None),
             opened.device_peak_memory_bytes() if opened else None,
             None if process is None else int(process),
         )
@@ -185,10 +196,9 @@ class Subject:
         if limit_s is None or self.step_s is None:
             return
         steps = len(self.train_batches(1)) + len(self.dataset.validation_batches()) / VALIDATION_SHARE
-        if steps * self.step_s > limit_s:
-            self.skipped = (
-                f"epoch and validate take about {steps * self.step_s:.0f} s, {limit_s:.0f} s are left for them"
-            )
+        seconds = self.session.agreed(steps * self.step_s)
+        if seconds > limit_s:
+            self.skipped = f"epoch and validate take about {seconds:.0f} s, {limit_s:.0f} s are left for them"
             pytest.skip(self.skipped)
 
     def check_weights(self) -> None:
@@ -225,12 +235,18 @@ class Subject:
         )
 
 
-def peak_memory_bytes() -> int | None:
-    """Most memory this process held resident so far (VmHWM); None where the kernel does not tell.
+def children_of_parent() -> list[str]:
+    """Process ids of this process and of those that were started beside it."""
+    parent = psutil.Process().parent()
+    return [str(child.pid) for child in parent.children()] if parent is not None else ["self"]
+
+
+def peak_memory_bytes(process: str = "self") -> int | None:
+    """Most memory a process held resident so far (VmHWM); None where the kernel does not tell.
 
     Not ru_maxrss, which survives exec: a child of a large parent would start with its parent's peak.
     """
-    status = Path("/proc/self/status")
+    status = Path(f"/proc/{process}/status")
     for line in status.read_text().splitlines() if status.exists() else ():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

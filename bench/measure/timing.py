@@ -21,6 +21,7 @@ SPAN_OF = {
     "validate": "validate",
     "small_step": "checks",
     "aside": "checks",
+    "local_step": "checks",
     "ceiling": "ceiling",
     "starts": "checks",
 }

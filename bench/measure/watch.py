@@ -2,20 +2,43 @@
 
 import os
 import time
+from collections.abc import Sequence
 
 from bench import sentinel
+from bench.counters import OwnTime
 from bench.implementation import Device
 from bench.record import Window
+
+
+class Unwatched:
+    """Of a process beside the first of a cell, which watches the machine for all of them: a look takes time."""
+
+    windows: Sequence[Window] = ()
+
+    def boundary(self) -> None:
+        """Nothing."""
+
+    def settle(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def largest(self, reading: str) -> float | None:
+        """None."""
+        return None
 
 
 class Watch:
     """Windows one after the other from `begin` on; a round lies in those it overlaps."""
 
-    def __init__(self, device: Device, zero_s: float) -> None:
-        """`zero_s`, of the monotonic clock: the start of the process."""
+    def __init__(self, device: Device, zero_s: float, own: OwnTime, gpus: int = 1) -> None:
+        """`zero_s`, of the monotonic clock: the start of the process. `own`: of all processes of the cell."""
         self.zero_s = zero_s
         self.windows: list[Window] = []
-        self._sentinel = sentinel.Sentinel(sorted(os.sched_getaffinity(0)), device, sentinel.own_cpu_s)
+        self._sentinel = sentinel.Sentinel(
+            sorted(os.sched_getaffinity(0)), device, own, gpus=gpus, family=own.descendants
+        )
         self._before = self._sentinel.read()
 
     def boundary(self) -> None:

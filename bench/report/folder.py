@@ -2,7 +2,7 @@
 
 import gc
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +99,23 @@ def load(path: Path) -> Folder:
         run,
         cells=tuple(cell for cell in cells if cell.workload != record.CEILING),
         ceilings=tuple(cell for cell in cells if cell.workload == record.CEILING),
-        parities=tuple(sorted(parities, key=order)),
+        parities=tuple(sorted(_one_each(parities, cells), key=order)),
         set_aside=tuple(set_aside),
     )
+
+
+def _one_each(parities: Sequence[record.Parity], cells: Sequence[record.Cell]) -> list[record.Parity]:
+    """Of several machines' records of one arm the worst on which a cell rests, else the worst: one for every arm."""
+    rested_on = {cell.parity for cell in cells}
+    found: dict[tuple[str, str, str], list[record.Parity]] = {}
+    for parity in parities:
+        found.setdefault((parity.workload, parity.arm, parity.device), []).append(parity)
+    chosen = ([each for each in group if each.id in rested_on] or group for group in found.values())
+    return [max(group, key=lambda each: (not each.passed, _nearest(each))) for group in chosen]
+
+
+def _nearest(parity: record.Parity) -> float:
+    return max((check.nearness for check in parity.checks), default=0.0)
 
 
 def _read_all(

@@ -38,7 +38,9 @@ WHERE = {
 }
 MEASUREMENTS = {
     **WHERE,
-    "phase": Column("str", "first_step, train_step, epoch, validate, converge, starts, small_step, aside or ceiling"),
+    "phase": Column(
+        "str", "first_step, train_step, epoch, validate, converge, starts, local_step, small_step, aside or ceiling"
+    ),
     "round": Column(
         "Int64",
         "number of the timed region in its phase, from 1; those measured again come last; from 1 in an earlier try too",

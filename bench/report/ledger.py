@@ -31,12 +31,14 @@ def explained(cell: record.Cell) -> float | None:
 
 
 def where_the_time_goes(contest: Contest) -> list[str]:
-    """Markdown blocks: one table for block 1, one for the others; none where nothing is known."""
-    known = [cell for cell in contest.cells if cell.ledger and not cell.label]
+    """Markdown blocks: one table for cold cells, one for warm ones; none where nothing is known."""
+    known = [cell for cell in contest.cells if cell.block and cell.ledger and not cell.label]
     blocks = []
+    cold = [cell for cell in known if derived.cold(cell)]
+    first = "Block 1" if all(cell.block == 1 for cell in cold) else "The first block of each machine"
     for title, cells in (
-        ("Block 1, compile caches empty:", [cell for cell in known if cell.block == 1]),
-        ("Later blocks, compile caches kept:", [cell for cell in known if cell.block > 1]),
+        (f"{first}, compile caches empty:", cold),
+        ("Later blocks, compile caches kept:", [cell for cell in known if not derived.cold(cell)]),
     ):
         if cells:
             blocks += [title, _table(contest, cells)]

@@ -23,12 +23,13 @@ SHADES = ("#5B6B7B", "#8497A8", "#B3C1CC", "#D55E00", "#E69F00", "#56B4E9")
 
 
 def phase_bars_data(contest: Contest) -> pd.DataFrame:
-    """Columns arm, caches (`cold`: block 1; `warm`: later ones), cells, then seconds of every part: medians."""
+    """Columns arm, caches (`cold`: empty; `warm`: kept), cells, then seconds of every part: medians."""
     rows = []
     for arm in contest.arms:
+        known = [cell for cell in contest.cells_of(arm.arm) if cell.block and cell.ledger]
         for caches, cells in (
-            ("cold", [cell for cell in contest.cells_of(arm.arm) if cell.block == 1 and cell.ledger]),
-            ("warm", [cell for cell in contest.cells_of(arm.arm) if cell.block > 1 and cell.ledger]),
+            ("cold", [cell for cell in known if derived.cold(cell)]),
+            ("warm", [cell for cell in known if not derived.cold(cell)]),
         ):
             ledgers = [derived.ledger(cell) for cell in cells]
             if ledgers:

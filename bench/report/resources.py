@@ -25,8 +25,8 @@ class Ceiling:
 
 
 def ceiling(contest: Contest, arm: str) -> Ceiling | None:
-    """That of the arm's framework; None where it was not measured, or in float32 and the workload is in another."""
-    if contest.spec.precision != "float32":
+    """That of the arm's framework; None where it was not measured: in another precision, or on several devices."""
+    if contest.spec.precision != "float32" or contest.spec.devices > 1:
         return None
     frameworks = {name: found.framework for name, found in contest.run.arms.items()}
     found = [made for cell in contest.ceilings if frameworks[cell.arm] == frameworks[arm] for made in _ceilings(cell)]

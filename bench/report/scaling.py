@@ -63,7 +63,18 @@ def sweeps(contests: Iterable[Contest]) -> list[Sweep]:
             others = [each for each in settings if not each.startswith(f"{setting}-")]
             family = ".".join([name, *others]), contest.device, setting
             found.setdefault(family, {})[_value(contest.spec, setting)] = contest
-    return [Sweep(*family, dict(sorted(of.items()))) for family, of in found.items() if len(of) > 1]
+    # Batches that grow with the devices are no sweep: what they bring is told elsewhere.
+    return [
+        Sweep(*family, dict(sorted(of.items())))
+        for family, of in found.items()
+        if len(of) > 1 and (family[2] != "batch" or not _grown(family[0], of))
+    ]
+
+
+def _grown(workload: str, of: Mapping[int, Contest]) -> bool:
+    """Whether the batches of a workload on several devices are only those of one device, shared out and multiplied."""
+    (devices,) = {contest.spec.devices for contest in of.values()}
+    return devices > 1 and len(of) == 2 and max(of) == devices * min(of)
 
 
 def _value(spec: Workload, setting: str) -> int:

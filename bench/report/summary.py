@@ -1,6 +1,6 @@
 """From rounds to figures: what each contestant did on one workload and device, by the definitions of `bench.stats`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -76,6 +76,8 @@ def _summarise(
     counted = [value for values in steps.values() for value in values]
     first = by_block(mine, name, "first_step", "seconds")
     result = {cell.block: [took_s] for cell in cells if (took_s := ledger.first_result_s(cell))}
+    cold = {cell.block for cell in cells if derived.cold(cell)}
+    warm = {cell.block for cell in cells if cell.block} - cold
     last = int(own["epoch"].max()) if len(own) else None
     final = own[(own["epoch"] == last) & (own["split"] == "validation")]
     warmed = [phase.warmup_rounds for cell in cells if (phase := derived.phases(cell).get("train_step"))]
@@ -91,10 +93,10 @@ def _summarise(
         epoch_s=stats.over_blocks(by_block(mine, name, epoch_phase(rounds), "seconds")),
         epoch_steps=_steps(mine, epoch_phase(rounds)),
         validate_s=stats.over_blocks(by_block(mine, name, "validate", "seconds") or _validations(own)),
-        first_step_cold_s=stats.median(first[1]) if 1 in first else None,
-        first_step_warm_s=stats.over_blocks({block: values for block, values in first.items() if block > 1}),
-        first_result_cold_s=result[1][0] if 1 in result else None,
-        first_result_warm_s=stats.over_blocks({block: values for block, values in result.items() if block > 1}),
+        first_step_cold_s=_cold(first, cold),
+        first_step_warm_s=stats.over_blocks({block: values for block, values in first.items() if block in warm}),
+        first_result_cold_s=_cold(result, cold),
+        first_result_warm_s=stats.over_blocks({block: values for block, values in result.items() if block in warm}),
         epochs=last,
         validation={
             str(metric): found
@@ -104,6 +106,12 @@ def _summarise(
         aside=next((beside for cell in cells if (beside := _aside(cell))), None),
         unmeasured=None if counted else _why(folder, arm, rows[rows["contestant"] == name]),
     )
+
+
+def _cold(values: Mapping[int, Sequence[float]], cold: Collection[int]) -> float | None:
+    """The median over the cold blocks: one, and in a fleet one for each machine."""
+    found = stats.over_blocks({block: values[block] for block in cold if block in values})
+    return found.median if found else None
 
 
 def _settled(cell: record.Cell) -> bool:

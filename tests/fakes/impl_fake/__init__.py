@@ -25,6 +25,8 @@ ARMS = (
     _arm("fake-allocates"),
     _arm("fake-segfaults"),
     _arm("fake-killed"),
+    _arm("fake-waits"),
+    _arm("fake-alone"),
     _arm("fake-nan-weights"),
     _arm("fake-nan-loss"),
     _arm("fake-unequal"),

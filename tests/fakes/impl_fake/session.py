@@ -1,6 +1,7 @@
 """A Session whose steps spin on the clock and whose weights only count the steps."""
 
 import atexit
+import fcntl
 import os
 import queue
 import signal
@@ -22,7 +23,13 @@ MILLISECOND_NS = 1_000_000
 PLANTED_NS = {"import": 300 * MILLISECOND_NS, "build": 400 * MILLISECOND_NS, "stage": 250 * MILLISECOND_NS,
               "first_step": 500 * MILLISECOND_NS, "teardown": 350 * MILLISECOND_NS}  # fmt: skip
 """What `fake-slow-start` spends where."""
-STEP_NS = {"fake-1ms": 1_000_000, "fake-10ms": 10_000_000, "fake-100ms": 100_000_000}
+STEP_NS = {
+    "fake-1ms": 1_000_000,
+    "fake-10ms": 10_000_000,
+    "fake-100ms": 100_000_000,
+    "fake-alone": 20_000_000,
+    "fake-waits": 40_000_000,
+}
 EPOCH_STEP_NS = 20_000  # 500 of them in a test
 FAILING_STEP = 3
 DEVICES = ("fake-device", "fake-forgets")
@@ -71,6 +78,9 @@ class FakeSession:
         self.waits = self.name == "fake-device"
         if self.name in DEVICES:
             threading.Thread(target=self._device, daemon=True).start()
+        if self.name == "fake-alone":
+            alone = os.open(Path(os.environ["BENCH_CACHE_DIR"], "alone"), os.O_WRONLY | os.O_CREAT)
+            fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where another one lives on the machine
         if self.name == "fake-raises":
             raise RuntimeError("no model today\nsecond line")
 
@@ -135,6 +145,15 @@ class FakeSession:
                 if waiting.exists():  # opening it waits for a test that reads
                     waiting.write_text(f"{os.getpid()} {stray.pid}")
                 time.sleep(600)
+            case "fake-waits":
+                # One of all cells of a fleet waits: that which takes the token. Its nodes' caches lie side by side.
+                node = Path(os.environ["BENCH_CACHE_DIR"]).parent
+                try:
+                    (node.parent / "token").unlink()
+                except FileNotFoundError:
+                    return
+                (node.parent / "waiting.fifo").write_text(f"{node.name} {os.getpid()}")  # waits for a test that reads
+                signal.pause()
             case "fake-allocates":
                 hoard = []
                 while True:
@@ -207,6 +226,12 @@ class FakeSession:
 
     def aside(self) -> tuple[str, Callable[[int], None]] | None:
         return ("spins half as long", lambda _: spin(STEP_NS["fake-10ms"] // 2)) if self.name == "fake-10ms" else None
+
+    def local_step(self, number: int) -> None:
+        self.train_step(number)
+
+    def agreed(self, value: float) -> float:
+        return value
 
     def kernels(self, run: Callable[[], None]) -> None:
         return None
