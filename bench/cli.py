@@ -19,6 +19,8 @@ from bench.data import command, sources
 from bench.effects import MARGIN
 from bench.errors import BenchError, MachineError, UsageError, tell
 from bench.execution import Setting
+from bench.fleet import command as fleet
+from bench.fleet import record as fleet_record
 from bench.interrupt import INTERRUPTED, NOTHING, interruptible
 from bench.layers import Gate
 from bench.profiles import PROFILES
@@ -99,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="batch=32..4096",
         help="every workload with batches, or timesteps, doubled from the one number to the other; may be repeated",
     )
+    grid.add_argument(
+        "--devices",
+        type=_counts,
+        default=(),
+        metavar="1,2,4",
+        help="train on so many devices, data-parallel: each batch shared out, and batches so many times as large",
+    )
 
     verb = verbs.add_parser("plan", parents=[grid], help="print what `run` would measure, with time and memory")
     verb.set_defaults(verb_function=_plan)
@@ -106,6 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     measuring.add_argument("--resume", metavar="RUN", help="folder or id of a run to complete, with its own options")
     _add_stream(measuring)
     verb = verbs.add_parser("run", parents=[measuring], help="measure into a new folder, or complete one")
+    verb.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="measure on the machines of a Ray cluster: auto for the one of this machine, HOST:PORT, ray://HOST:PORT",
+    )
     verb.set_defaults(verb_function=_run)
     image_verb.add_parser(verbs, measuring)
     verb = verbs.add_parser("report", help="write a run's report again from its records, or an index of many runs")
@@ -215,6 +229,12 @@ def _sweep(text: str) -> tuple[str, tuple[int, ...]]:
     return match[1], tuple(values)
 
 
+def _counts(text: str) -> tuple[int, ...]:
+    if re.fullmatch(r"[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})*", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers of devices; expected one as in 1,2,4")
+    return tuple(map(int, text.split(",")))
+
+
 def _regression(text: str) -> float:
     what, colon, share = text.partition(":")
     if (what, colon) != ("regression", ":"):
@@ -237,6 +257,7 @@ def _options(given: argparse.Namespace, words: Sequence[str]) -> Options:
         gate=given.gate,
         precision=given.precision,
         sweeps=tuple(given.sweep),
+        devices=given.devices,
         margin=given.margin,
         control=given.control,
         command=("bench", *words),
@@ -265,8 +286,10 @@ def _run(given: argparse.Namespace, words: Sequence[str], setting: Setting, cons
 def _measure(
     given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console, then: runner.Then
 ) -> int:
-    options = _options(given, words)
+    options, address = _options(given, words), getattr(given, "cluster", None)
     if given.resume is None:
+        if address is not None:
+            return fleet.run(options, address, console, setting, then)
         return runner.run(options, console, setting, then)
     plain = _options(_parser().parse_args(["run"]), ())
     if _without_part(options) != _without_part(plain):
@@ -274,8 +297,21 @@ def _measure(
             f"--resume {given.resume}: has its own options; only --workload, --arm and --seed may be added, for a part "
             "of what is missing, and --data-dir and --out"
         )
+    if (folder := fleet_record.find(given.resume, given.out)) is not None:
+        stored_fleet = record.read(folder / fleet_record.FILE, fleet_record.Fleet)
+        if options.workloads or options.arms or given.seed:
+            raise UsageError(f"--resume {given.resume}: a fleet's run is taken up whole; leave out what names a part")
+        words_before = list(stored_fleet.command[1:])
+        before = _options(_parser().parse_args([*words_before, "--device", stored_fleet.device]), words_before)
+        if options.data_dir is not None:
+            before = dataclasses.replace(before, data_dir=options.data_dir)
+        return fleet.resume(folder, stored_fleet, before, address, console, setting, then)
     folder = runfolder.find(given.resume, given.out)
+    if (folder.absolute().parent / fleet_record.FILE).is_file():
+        raise UsageError(f"--resume {given.resume}: is a class of a fleet; name the fleet's folder, {folder.parent}")
     stored = record.read(folder / "run.json", record.Run)
+    if address is not None:
+        raise UsageError(f"--resume {given.resume}: was measured on one machine; leave --cluster out")
     stored_words = list(stored.command[1:])
     # They need not name the device: it may have been the default of the image they were given to.
     stored_options = _options(_parser().parse_args([*stored_words, "--device", stored.device]), stored_words)
@@ -291,7 +327,14 @@ def _without_part(options: Options) -> Options:
 
 def _report(given: argparse.Namespace, words: Sequence[str], setting: Setting, console: Console) -> int:
     from bench.report import exports, index  # pandas and matplotlib: not for verbs that need neither
+    from bench.report import fleet as fleet_report
 
+    if (of_fleet := fleet_record.find(given.run, given.out)) is not None:
+        if given.stream or given.format:
+            raise UsageError(f"{given.run}: a fleet's run; --stream and --format are for the run of one of its classes")
+        for path in fleet_report.build(of_fleet):
+            console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+        return 0
     if index.asked(given.run, given.out):
         if given.stream:
             raise UsageError(f"--stream: hands out one run; name one of those in {given.run}")

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parent.parent
 PARTS = ("bench", "impl_keras", "impl_torch", "requirements", "docker", "pyproject.toml", "README.md", "LICENSE")
 """What of the repository is in the build context."""
 LOCKS = {
-    "cpu": ("torch-cpu-image.txt", "cpu.txt"),
+    "cpu": ("torch-cpu-image.txt", "cpu.txt", "cluster.txt"),
     "gpu": ("gpu-tensorflow.txt", "gpu-jax.txt", "gpu-torch.txt"),
 }
 

@@ -15,6 +15,9 @@ from pathlib import Path
 import harness
 import pytest
 
+from bench import record
+from bench.fleet.record import FILE, Fleet
+
 pytestmark = pytest.mark.docker
 
 IMAGE = "bench:cpu"
@@ -97,7 +100,7 @@ def test_the_image_says_where_it_comes_from_and_runs_as_nobody_special(built, cl
     described = json.loads(docker("run", "--rm", "--entrypoint", "cat", built, "/opt/bench/image.json")[1])
     assert described["commit"] == commit
     assert described["dirty"] is False
-    assert set(described["locks"]) == {"cpu.txt", "torch-cpu-image.txt"}
+    assert set(described["locks"]) == {"cluster.txt", "cpu.txt", "torch-cpu-image.txt"}
 
 
 def test_the_image_is_as_small_as_promised(built):
@@ -177,6 +180,47 @@ def test_the_readmes_run_command_measures_every_arm_and_its_files_belong_to_who_
     owner = home_of_user.stat().st_uid
     assert {path.stat().st_uid for path in run.rglob("*")} == {owner}
     assert f"results/{run.name}/report.md" in done.stdout  # the path as it is outside
+
+
+def compose() -> list[str]:
+    """The program that reads compose files: the engine's plugin, or the one of before."""
+    for program in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(program[0]) and not subprocess.run([*program, "version"], capture_output=True).returncode:
+            return program
+    raise AssertionError("neither docker compose nor docker-compose is here; install docker-compose")
+
+
+@pytest.mark.proof  # it needs a program that not every engine brings along
+def test_the_compose_file_brings_up_a_fleet_that_measures_and_reports(built, clone, results, tmp_path):
+    program = [*compose(), "--project-name", "bench-fleet", "--file", "docker/fleet.compose.yaml"]
+    chosen = {"BENCH_IMAGE": IMAGE, "BENCH_USER": USER, "RESULTS": str(results), "WORKER_CPUS": "1"}
+
+    def asked(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*program, *words],
+            cwd=clone,
+            env=os.environ | chosen,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+        )
+
+    try:
+        up = asked("up", "--detach", "--scale", "worker=2", "worker")
+        assert up.returncode == 0, up.stdout
+        done = asked("run", "--rm", "driver", "run", "--cluster", "ray://head:10001", *SMALL[1:])
+        assert done.returncode == 0, done.stdout
+    finally:
+        asked("down")
+    fleet = harness.only_run(tmp_path)
+    stored = record.read(fleet / FILE, Fleet)
+    assert {machine.state for machine in stored.machines.values()} == {"took part"}
+    assert len(stored.machines) == 2
+    (name,) = stored.classes
+    assert {cell.status for cell in harness.cells(fleet / name).values()} == {"ok"}
+    assert (fleet / "report.html").exists()
+    assert {f"{path.stat().st_uid}:{path.stat().st_gid}" for path in fleet.rglob("*")} == {USER}
 
 
 def test_a_set_of_cores_bounds_the_threads(built):

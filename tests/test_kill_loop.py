@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 import harness
 import psutil
 import pytest
+from report_shape import shape_of
 
 from bench import record
 
@@ -25,40 +25,7 @@ PATIENT = {"FAKE_LIMIT_S": "60"}
 """Several runs share the cores: none of their cells is to be taken for one that hangs."""
 MEASURING = ("pytest", "parity")
 """What the command lines of the runner's own measuring processes hold."""
-RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")  # whose last four may hold no digit at all
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-MEASURED = (
-    "Verdict", "In words", "Step time", "Epoch", "Where the time goes", "Resources", "Disturbances", "Learning",
-    "Read this first",
-)  # fmt: skip
-"""Sections of which only the form is compared: headings, what notices are about, the rows' first cells."""
-OF_THE_MACHINE = ("Disturb", "Before or after", "Tried again", "Not settled", "warm_up", "frequency")
-"""Notices, sections and rows that say how the machine was, or that a cell needed a second try."""
-OF_THE_PROCESS = ("# Run", "| ran with pid", "| ran with folder", "| ran with spun_ns")
-
-
-def shape_of(report: str) -> list[str]:
-    """A report without what was measured: its sections on models, settings, data and machine whole but for numbers."""
-    found, section = [], ""
-    for line in report.splitlines():
-        if line.startswith("#"):
-            section = line.strip("# ")
-        if line.startswith(OF_THE_PROCESS) or section.startswith("Disturbances"):
-            continue
-        said = line
-        if line.startswith("How far to trust it"):
-            said = "; ".join(part for part in line.split("; ") if "disturbed" not in part and "noise" not in part)
-        if section.startswith(MEASURED):
-            notice = re.match(r"- \*\*(.+?)\*\*", line)
-            first = line.split("|")[1].strip() if line.startswith("| ") else ""
-            said = notice[1] if notice else line if line.startswith(("#", "!")) else first
-            if not said or said.startswith(OF_THE_MACHINE):
-                continue
-        said = RUN_ID.sub("#", said)
-        found.append(re.sub(r"[ :-]{2,}", " ", re.sub(r"[0-9a-f]*\d[\w.,:]*", "#", said)).strip())
-    return list(dict.fromkeys(found))  # a setting with several values takes several rows
 
 
 def measuring(process: "subprocess.Popen[str]") -> list[psutil.Process]:

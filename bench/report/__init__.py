@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import record
 from bench.errors import UsageError
 from bench.report import (
+    devices,
     figures,
     frames,
     judgement,
@@ -54,8 +55,11 @@ def build(run_folder: Path) -> list[Path]:
     of_trainings = judgement_figures.drawings(judged) if judged else {}
     swept = scaling.sweeps(contests)
     of_sweeps = scaling.drawings(swept, folder.run.arms)
+    of_devices = devices.families(contests)
+    scaled = devices.drawings(of_devices, folder.run.arms)
     every = [
         *of_sweeps.values(),
+        *scaled.values(),
         *(drawing for drawn in drawings for drawing in drawn.values()),
         *of_trainings.values(),
     ]
@@ -65,7 +69,12 @@ def build(run_folder: Path) -> list[Path]:
     glance = judgement_glance.glance(judged) if judged else None
     verdict = _verdict(folder, contests, glance)
     judgements = judgement.blocks(judged, of_trainings) if judged else []
-    details = _details(folder, contests, drawings, [*judgements, *scaling.blocks(swept, of_sweeps)])
+    several = [
+        *judgements,
+        *devices.blocks(of_devices, scaled, folder.parities, judged),
+        *scaling.blocks(swept, of_sweeps),
+    ]
+    details = _details(folder, contests, drawings, several)
     trusted = "; ".join(text(word.text) for word in trust(folder, contests))
     heads = [f"# Run {short(folder.run.id)}", _facts(folder), f"How far to trust it: {trusted}."]
     files["report.md"] = ("\n\n".join([*heads, *verdict, *details]) + "\n").encode()
@@ -126,7 +135,7 @@ def _write(run_folder: Path, files: dict[str, bytes]) -> list[Path]:
         (run_folder / "figures").mkdir(exist_ok=True)
         for name, content in files.items():
             record.write_bytes(run_folder / name, content)
-        drawn = {*(kind.name for kind in figures.KINDS), *judgement_figures.KINDS, scaling.KIND}
+        drawn = {*(kind.name for kind in figures.KINDS), *judgement_figures.KINDS, scaling.KIND, devices.KIND}
         for left in (run_folder / "figures").glob("*-*.*"):  # of a report from records that are no longer usable
             ours = left.suffix in (".svg", ".csv") and left.name.partition("-")[0] in drawn
             if ours and f"figures/{left.name}" not in files:

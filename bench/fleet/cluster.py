@@ -1,0 +1,200 @@
+"""The cluster as a fleet sees it: nodes, a station on each, one question to each at a time. Only here is Ray known."""
+
+import contextlib
+import re
+import signal
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bench.errors import BenchError, MachineError, UsageError
+from bench.fleet.station import Station
+
+INSTALL = "--cluster: Ray is not installed here; install it with: pip install 'bench[cluster]'"
+LOST = (ConnectionError, RuntimeError, OSError, ValueError)
+"""What Ray's client raises once its connection is gone, and Ray itself once its head is."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LINE = 300
+"""Characters of what Ray has to say of a death."""
+PRIVATE = re.compile(r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b|\b[0-9a-f]{20,}\b|(?<![\w.])/[\w./-]+")
+"""Addresses, ids and paths: what is said of a death is published with the results."""
+
+
+class ClusterLostError(BenchError):
+    """The cluster does not answer any more: what was measured is kept, and the run can be taken up again."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a station has answered."""
+
+    node: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A station has raised an error: it is there, and cannot do what it was asked."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A station is not there any more, and maybe its node is not either."""
+
+    node: str
+    reason: str
+
+
+Event = Answer | Refusal | Gone
+
+
+class Cluster(Protocol):
+    """What a fleet needs of a cluster; nodes are named by the cluster."""
+
+    address: str
+
+    def nodes(self) -> Sequence[str]:
+        """Nodes that are alive and offer processors."""
+
+    def open(self, node: str) -> None:
+        """Starts a station there."""
+
+    def ask(self, node: str, what: str, *arguments: Any) -> None:
+        """Asks the station for its method `what`; the answer comes with `wait`. One question at a time."""
+
+    def wait(self, timeout_s: float) -> list[Event]:
+        """What has come by then; returns with the first."""
+
+    def close(self, node: str) -> None:
+        """Ends the station, and what it is measuring."""
+
+    def shut(self) -> None:
+        """Ends all stations and leaves the cluster."""
+
+
+class RayCluster:
+    """A Ray cluster. Raises a UsageError where there is none at the address, a MachineError where Ray is missing.
+
+    Every method raises a ClusterLostError once the cluster does not answer any more.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise MachineError(INSTALL) from error
+        self._ray, self.address = ray, address
+        self._stations: dict[str, Any] = {}
+        self._asked: dict[Any, str] = {}
+        self._processors: dict[str, float] = {}
+        """By node."""
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a connection that is tried again: what comes of it is told below
+                ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="bench")
+        except (*LOST, ray.exceptions.RayError) as error:
+            kind = MachineError if address == "auto" else UsageError
+            raise kind(
+                f"--cluster {address}: no Ray cluster that can be used ({_line(error)}); start one: export "
+                "RAY_worker_niceness=0, then ray start --head --num-cpus=0, and ray start --address=HEAD:6379 on every "
+                "machine"
+            ) from error
+        finally:
+            signal.signal(signal.SIGTERM, before)  # Ray takes it, and would end the driver without a word
+
+    def nodes(self) -> list[str]:
+        """Nodes that are alive and offer processors: the head is started without, as it has other work."""
+        with self._answering():
+            known = self._ray.nodes()
+        self._processors = {node["NodeID"]: node["Resources"].get("CPU", 0) for node in known if node["Alive"]}
+        return [node for node, count in self._processors.items() if count]
+
+    def open(self, node: str) -> None:
+        """Starts a station there."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        whole = self._processors[node]  # nothing else of Ray's runs there meanwhile
+        with self._answering():
+            actor = self._ray.remote(Station).options(num_cpus=whole, max_restarts=0, scheduling_strategy=there)
+            self._stations[node] = actor.remote()
+
+    def ask(self, node: str, what: str, *arguments: Any) -> None:
+        """Asks the station for its method `what`."""
+        with self._answering():
+            self._asked[getattr(self._stations[node], what).remote(*arguments)] = node
+
+    def wait(self, timeout_s: float) -> list[Event]:
+        """What has come by then; returns with the first."""
+        if not self._asked:
+            time.sleep(timeout_s)  # nobody is there, or nobody has anything to do
+            return []
+        with self._answering():
+            self._ray.wait(list(self._asked), num_returns=1, timeout=timeout_s)
+            ready, _ = self._ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
+            return [self._event(asked) for asked in ready if asked in self._asked]
+
+    def close(self, node: str) -> None:
+        """Ends the station, and what it is measuring."""
+        self._asked = {asked: other for asked, other in self._asked.items() if other != node}
+        if (station := self._stations.pop(node, None)) is not None:
+            with contextlib.suppress(self._ray.exceptions.RayError, *LOST):  # it is gone already
+                self._ray.kill(station)
+
+    def shut(self) -> None:
+        """Ends all stations and leaves the cluster."""
+        for node in list(self._stations):
+            self.close(node)
+        with contextlib.suppress(*LOST):
+            self._ray.shutdown()
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Tells an error of the connection from one of a station.
+
+        Signals wait until the call is over: one in the middle of it would leave Ray's client unable to end.
+        """
+        import grpc
+
+        try:
+            with _signals_later():
+                yield
+        except (*LOST, grpc.RpcError) as error:
+            raise ClusterLostError(f"--cluster {self.address}: does not answer any more ({_line(error)})") from error
+
+    def _event(self, asked: Any) -> Event:
+        node = self._asked.pop(asked)
+        try:
+            return Answer(node, self._ray.get(asked))
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            told = str(cause) if isinstance(cause, BenchError) else f"{type(cause).__name__}: {_line(cause)}"
+            return Refusal(node, told)
+        except self._ray.exceptions.RayError as error:
+            self.close(node)
+            return Gone(node, _line(error))
+
+
+@contextlib.contextmanager
+def _signals_later() -> Iterator[None]:
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for first in came[:1]:
+            signal.raise_signal(first)
+
+
+def _line(error: BaseException) -> str:
+    """An error on one line: its first, and its last, which often is the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return PRIVATE.sub("…", "; ".join(dict.fromkeys((lines[0][:LINE], lines[-1][:LINE]))))

@@ -1,0 +1,203 @@
+"""The scheduling of a fleet, with everything real but the machines: they take simulated time, and die."""
+
+import io
+import itertools
+import time
+from pathlib import Path
+
+import harness
+import msgspec
+import pytest
+from rich.console import Console
+from simulated_cluster import REPAIR_S, SOURCE, SimulatedCluster
+
+from bench import contest, implementation, launch, record, runfolder
+from bench.catalogue import unit
+from bench.contest import Contest, Options
+from bench.display.fleet import FleetDisplay
+from bench.execution import Patience, Setting
+from bench.fleet.driver import Driver
+from bench.fleet.record import FILE, SCHEMA, Fleet
+from bench.profiles import Profile
+from bench.record import Cell, Run
+
+ARMS = ("fake-1ms", "fake-10ms", "fake-100ms", "fake-nan-loss")
+WORKLOADS = ("conv", "conv_gru", "conv_only")
+PATIENCE = Patience(poll_s=0.0, nodes_s=0.0, return_s=0.0)
+
+
+@pytest.fixture
+def ready(monkeypatch, tmp_path) -> Contest:
+    monkeypatch.setenv("BENCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(harness.FAKES))
+    implementation.arms.cache_clear()
+    found = contest.contest(Options(workloads=WORKLOADS, arms=ARMS), profile(1))
+    implementation.arms.cache_clear()
+    return found
+
+
+def profile(blocks: int, budget_s: float | None = None) -> Profile:
+    return Profile("quick", "", blocks=blocks, most_blocks=blocks, full_blocks=0, rounds=3, budget_s=budget_s)
+
+
+def driver(
+    ready: Contest, cluster: SimulatedCluster, blocks: int, folder: Path, *, budget_s: float | None = None
+) -> Driver:
+    """Of a fleet's run in `folder`, new or as far as it has come."""
+    path = folder / FILE
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        record.write(path, Fleet(SCHEMA, "simulated", runfolder.now(), ("bench", "run"), "cpu", "simulated", {}, {}))
+    prepared = {name: launch.Prepared(spec.digest(), "synthetic", Path(), {}) for name, spec in ready.workloads.items()}
+    workloads = {
+        name: msgspec.structs.replace(remembered(), digest=spec.digest(), data=SOURCE)
+        for name, spec in ready.workloads.items()
+    }
+    setting = Setting(profiles={"quick": profile(blocks, budget_s)}, patience=PATIENCE)
+    display = FleetDisplay(Console(file=io.StringIO()))
+    return Driver(cluster, record.read(path, Fleet), folder, ready, prepared, workloads, setting, display)
+
+
+def remembered() -> record.Workload:
+    return record.Workload(
+        title="", digest="", head=None, metrics=("loss",), input_shape=(8, 1), layers=(), parameters=1, batch_size=1,
+        steps_per_epoch=1, epochs=1, flops_per_step=1, bytes_per_step=1, optimizer="", data=SOURCE, naive_loss=None,
+    )  # fmt: skip
+
+
+def digests(ready: Contest) -> dict[str, str]:
+    return {name: spec.digest() for name, spec in ready.workloads.items()}
+
+
+def run_of(folder: Path) -> tuple[Run, list[Cell]]:
+    (run,) = (path.parent for path in folder.glob("*/run.json"))
+    stored = record.read(run / "run.json", Run)
+    return stored, [record.read(run / "cells" / f"{cell.id}.json", Cell) for cell in stored.plan]
+
+
+def machines_of_units(cells: list[Cell]) -> dict[tuple[int, str], set[str]]:
+    ordered = sorted(cells, key=unit)
+    return {key: {cell.machine for cell in group} for key, group in itertools.groupby(ordered, key=unit)}
+
+
+def test_ten_thousand_cells_on_a_hundred_machines_that_die_take_a_tenth_more_than_the_bound_at_most(ready, tmp_path):
+    machines, blocks = 100, 667
+    cluster = SimulatedCluster(machines, digests(ready), mean_life_s=2000.0)
+    begun_s = time.monotonic()
+    assert driver(ready, cluster, blocks, tmp_path / "fleet").run()
+    took_s = time.monotonic() - begun_s
+    _, cells = run_of(tmp_path / "fleet")
+    assert len(cells) > 10_000
+    assert {cell.status for cell in cells} == {"ok"}
+    assert cluster.deaths > 20, "or the failures were not simulated"
+    bound_s = sum(cell.wall_s for cell in cells) / machines
+    print(f"{len(cells)} cells, {cluster.deaths} deaths: {cluster.now_s / bound_s:.3f} of the bound, "
+          f"{1e3 * took_s / len(cells):.1f} ms a cell")  # fmt: skip
+    assert cluster.now_s < 1.1 * bound_s
+    # All of the driver's work: records written and synced, the plan, the figures that decide on further blocks.
+    assert took_s / len(cells) < 0.05
+    assert all(len(found) == 1 for found in machines_of_units(cells).values())
+
+
+def test_the_cells_of_a_block_are_on_one_machine_whatever_dies(ready, tmp_path):
+    cluster = SimulatedCluster(5, digests(ready), mean_life_s=60.0, seed=3)
+    whole = driver(ready, cluster, 12, tmp_path / "fleet").run()
+    _, cells = run_of(tmp_path / "fleet")
+    assert whole
+    assert cluster.deaths > 10
+    assert {cell.status for cell in cells} <= {"ok", "failed"}
+    assert all(len(found) == 1 for found in machines_of_units([cell for cell in cells if cell.wall_s]).values())
+    assert len({cell.machine for cell in cells}) > 1
+
+
+def test_what_is_lost_with_a_machine_is_recorded(ready, tmp_path):
+    cluster = SimulatedCluster(4, digests(ready), mean_life_s=80.0, seed=1)
+    made = driver(ready, cluster, 6, tmp_path / "fleet")
+    made.run()
+    stored = record.read(tmp_path / "fleet" / FILE, Fleet)
+    planned = {cell.id for cell in run_of(tmp_path / "fleet")[0].plan}
+    assert stored.losses
+    assert {loss.cell for loss in stored.losses} <= planned
+    assert {loss.machine for loss in stored.losses} <= set(stored.machines)
+    assert {loss.reason for loss in stored.losses if not loss.measured} == {"simulated death"}
+
+
+def test_a_machine_that_comes_back_before_its_death_is_noticed_goes_on_with_its_blocks(ready, tmp_path):
+    cluster = SimulatedCluster(2, digests(ready), mean_life_s=150.0, noticed_after_s=REPAIR_S + 20)
+    assert driver(ready, cluster, 6, tmp_path / "fleet").run()
+    stored = record.read(tmp_path / "fleet" / FILE, Fleet)
+    assert cluster.deaths > 1
+    assert len(stored.machines) == 2
+    assert {machine.state for machine in stored.machines.values()} == {"took part"}
+
+
+def test_one_machine_whose_arm_fails_parity_is_left_out_and_an_arm_that_fails_everywhere_is_refused(ready, tmp_path):
+    faulty = {0: ("fake-10ms",), 1: ("fake-10ms", "fake-1ms"), 2: ("fake-10ms",)}
+    assert driver(ready, SimulatedCluster(3, digests(ready), faulty=faulty), 3, tmp_path / "fleet").run()
+    stored = record.read(tmp_path / "fleet" / FILE, Fleet)
+    (left_out,) = [machine for machine in stored.machines.values() if machine.state == "left out"]
+    assert "fake-1ms.cpu" in (left_out.reason or "")
+    assert "fails parity here and not on another machine" in (left_out.reason or "")
+    _, cells = run_of(tmp_path / "fleet")
+    failed = {cell.arm for cell in cells if cell.status == "failed"}
+    assert failed == {"fake-10ms"}
+    assert {cell.arm for cell in cells if cell.status == "ok"} == set(ARMS) - failed
+
+
+def test_a_fleet_that_is_interrupted_anywhere_and_taken_up_again_ends_as_one_that_was_not(ready, tmp_path):
+    faulty = dict.fromkeys(range(5), ("fake-10ms",))
+    assert driver(ready, SimulatedCluster(3, digests(ready), faulty=faulty), 4, tmp_path / "whole").run()
+    for events in (2, 9, 14, 25, 40, 60):
+        folder = tmp_path / str(events)
+        interrupted = SimulatedCluster(3, digests(ready), faulty=faulty, interrupted_after=events)
+        with pytest.raises(KeyboardInterrupt):
+            driver(ready, interrupted, 4, folder).run()
+        # Of the machines the first is the same, two have never been seen.
+        again = SimulatedCluster(5, digests(ready), faulty=faulty)
+        again.nodes = lambda: ["000.0", "003.0", "004.0"]  # type: ignore[method-assign]
+        assert driver(ready, again, 4, folder).run()
+        (run, cells), (expected, _) = run_of(folder), run_of(tmp_path / "whole")
+        assert [cell.id for cell in run.plan] == [cell.id for cell in expected.plan]
+        assert all(len(found) == 1 for found in machines_of_units([cell for cell in cells if cell.wall_s]).values())
+        assert not list(folder.glob("*/cells/set-aside/*"))
+
+
+def test_classes_have_runs_of_their_own_and_a_class_without_a_machine_stays_open(ready, tmp_path):
+    cluster = SimulatedCluster(4, digests(ready), kinds={2: "another", 3: "another"})
+    assert driver(ready, cluster, 3, tmp_path / "fleet").run()
+    stored = record.read(tmp_path / "fleet" / FILE, Fleet)
+    assert len(stored.classes) == 2
+    for name in stored.classes:
+        of_class = {cell.machine for cell in cells_in(tmp_path / "fleet" / name)}
+        assert of_class == {key for key, machine in stored.machines.items() if machine.machine_class == name}
+        assert record.read(tmp_path / "fleet" / name / "run.json", Run).finished
+    gone = SimulatedCluster(1, digests(ready), mean_life_s=40.0, never_back=True)
+    assert not driver(ready, gone, 6, tmp_path / "gone").run()
+    stored = record.read(tmp_path / "gone" / FILE, Fleet)
+    (name,) = stored.classes
+    run = record.read(tmp_path / "gone" / name / "run.json", Run)
+    assert (stored.finished, run.finished) == (None, None)
+    assert "no machine of this class is left" in (run.ended_because or "")
+    assert driver(ready, SimulatedCluster(2, digests(ready)), 6, tmp_path / "gone").run(), "it can be taken up again"
+    ended = run_of(tmp_path / "gone")
+    assert driver(ready, SimulatedCluster(2, digests(ready)), 6, tmp_path / "gone").run(), "and is then left as it is"
+    assert run_of(tmp_path / "gone") == ended
+
+
+def cells_in(folder: Path) -> list[Cell]:
+    found = [record.read(path, Cell) for path in sorted((folder / "cells").glob("*.json"))]
+    return [cell for cell in found if cell.block]
+
+
+def test_a_budget_that_ends_leaves_whole_blocks(ready, tmp_path, monkeypatch):
+    cluster = SimulatedCluster(3, digests(ready))
+    monkeypatch.setattr(time, "monotonic", lambda: cluster.now_s)
+    assert driver(ready, cluster, 50, tmp_path / "fleet", budget_s=500.0).run()
+    (run,) = (path.parent for path in (tmp_path / "fleet").glob("*/run.json"))
+    stored = record.read(run / "run.json", Run)
+    assert "budget spent" in (stored.ended_because or "")
+    measured = [unit(cell) for cell in cells_in(run) if cell.status == "ok"]
+    counts = [measured.count(each) for each in dict.fromkeys(measured)]
+    assert sum(count < len(ARMS) + 1 for count in counts) <= 3, "the last one of each machine at most is cut off"
+    assert 400 < cluster.now_s < 500 + 20, "three machines measure until it ends, the last cell a little longer"
+    assert len(measured) > 2.5 * 400 / 20, "all three of them"
