@@ -48,7 +48,10 @@ def test_every_declared_arm_is_in_a_group_below():
     assert here == {name for group in GROUPS.values() for name in group}
 
 
-@pytest.fixture(scope="module", params=GROUPS)
+# 70 s for PyTorch's, two of which are compiled.
+@pytest.fixture(
+    scope="module", params=[pytest.param(each, marks=[pytest.mark.proof] * (each == "torch")) for each in GROUPS]
+)
 def trained(request, tmp_path_factory) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
     """What one process saw that trained, and another one that went on from its state."""
     folder, names = tmp_path_factory.mktemp(request.param), GROUPS[request.param]

@@ -16,7 +16,7 @@ from report_shape import shape_of
 
 from bench import record
 
-KILLS = int(os.environ.get("BENCH_TEST_KILLS", "15"))
+KILLS = int(os.environ.get("BENCH_TEST_KILLS", "8"))
 """`tox -e proofs` asks for fifty."""
 REAL_KILLS = max(1, KILLS // 15)
 TRIES = 5

@@ -111,6 +111,7 @@ GRAPHS = {
 }
 
 
+@pytest.mark.proof  # 42 s, as three of them are compiled
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_compiled_comparator_passes_every_float64_check_with_the_graphs_it_says_it_has(compiled, name):
     seen = compiled[name]
@@ -122,6 +123,7 @@ def test_a_compiled_comparator_passes_every_float64_check_with_the_graphs_it_say
     assert seen["graph breaks"] == {}
 
 
+@pytest.mark.proof
 def test_the_arm_declares_the_limits_it_compiles_by(compiled):
     one_graph, part = compiled["gru"]["limits"]
     assert f"more than {one_graph} time steps only its loop, {part} steps a graph" in COMPILED.settings["compiled"]

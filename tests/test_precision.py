@@ -67,7 +67,8 @@ def test_a_precision_that_a_device_or_an_arm_has_not_is_one_line_and_2(words, sa
 BACKENDS = {"keras-torch": "torch", "keras-tensorflow": "tensorflow", "keras-jax": "jax"}
 
 
-@pytest.mark.parametrize("name", ["torch-eager", "torch-compile", *BACKENDS])
+# Compiling in bf16 takes 20 s.
+@pytest.mark.parametrize("name", ["torch-eager", pytest.param("torch-compile", marks=pytest.mark.proof), *BACKENDS])
 def test_an_arm_in_bf16_computes_the_workload_rounded_to_bf16(name):
     workloads = ["conv"] if name == "torch-compile" else ["conv", "conv_gru"]  # which compiles one for half a minute
     ended = subprocess.run(
