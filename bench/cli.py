@@ -314,7 +314,13 @@ def _measure(
         raise UsageError(f"--resume {given.resume}: was measured on one machine; leave --cluster out")
     stored_words = list(stored.command[1:])
     # They need not name the device: it may have been the default of the image they were given to.
-    stored_options = _options(_parser().parse_args([*stored_words, "--device", stored.device]), stored_words)
+    asked_before = _parser().parse_args([*stored_words, "--device", stored.device])
+    if asked_before.cluster is not None:  # this machine is none of its class
+        raise UsageError(
+            f"--resume {given.resume}: is a class of a fleet, whose {fleet_record.FILE} is not beside it; put the "
+            "fleet's folder together again and name that"
+        )
+    stored_options = _options(asked_before, stored_words)
     if options.data_dir is not None:
         stored_options = dataclasses.replace(stored_options, data_dir=options.data_dir)
     part = Part(options.workloads, options.arms, tuple(given.seed))

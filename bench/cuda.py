@@ -13,6 +13,8 @@ DRIVERS = {11: 450, 12: 525, 13: 580}
 """CUDA major version to the first driver for all of it: NVIDIA, CUDA Compatibility, "Minor Version Compatibility"."""
 LEAST_SHM_BYTES = 64 * 2**20
 """What Docker gives unasked."""
+SHM_BYTES_OF_SEVERAL = 2**30
+"""NCCL hands gradients from GPU to GPU through it where they cannot reach each other's memory."""
 
 
 def require(arms: Iterable[Arm]) -> None:
@@ -43,13 +45,16 @@ def require(arms: Iterable[Arm]) -> None:
     )
 
 
-def require_shared_memory(folder: Path = Path("/dev/shm")) -> None:  # noqa: S108 (its name, nothing is put there)
-    """Raises a MachineError, one line with the cure, where shared memory is less than what Docker gives unasked."""
+def require_shared_memory(
+    folder: Path = Path("/dev/shm"),  # noqa: S108 (its name, nothing is put there)
+    least_bytes: int = LEAST_SHM_BYTES,
+) -> None:
+    """Raises a MachineError, one line with the cure, where shared memory is less than that."""
     found = os.statvfs(folder) if folder.is_dir() else None
     size_bytes = found.f_frsize * found.f_blocks if found else 0
-    if size_bytes < LEAST_SHM_BYTES:
+    if size_bytes < least_bytes:
         raise MachineError(
-            f"--device gpu: {folder} holds {size_bytes // 2**20} MiB, at least {LEAST_SHM_BYTES // 2**20} MiB "
+            f"--device gpu: {folder} holds {size_bytes // 2**20} MiB, at least {least_bytes // 2**20} MiB "
             "are needed; start the container with --shm-size 1g"
         )
 

@@ -45,6 +45,8 @@ class Dispatch:
     """So many planned cells have their record."""
 
     _aside: list[Cell] = field(default_factory=list)
+    _nothing_further_at: int | None = None
+    """So many cells had their record when no further block was worth measuring, or fitted: nothing is asked twice."""
 
     def taken_set_aside(self) -> list[Cell]:
         """The records that were set aside since this was asked last."""
@@ -156,7 +158,8 @@ class Dispatch:
             if dropped := {cell.id for cell in candidates} - {cell.id for cell in left}:
                 self.waiting = [cell for cell in self.waiting if cell.id not in dropped]
             if left:
-                return self._hand_out(unit(left[0]), machine)
+                begun = [cell for cell in left if unit(cell) in self.owners]  # before an interruption
+                return self._hand_out(unit((begun or left)[0]), machine)
             if (orphan := self._orphan({machine, *present})) is not None:
                 self._set_aside(orphan)
                 return self._hand_out(orphan, machine)
@@ -181,6 +184,7 @@ class Dispatch:
 
     def _set_aside(self, which: Unit) -> None:
         """Has the measured cells of a unit measured again: their machine will not measure the rest of it."""
+        self._nothing_further_at = None  # as many figures will be others
         execution, before = self.execution, self.owners.pop(which)
         there = [cell for cell in execution.run.plan if unit(cell) == which and execution.path(cell).exists()]
         again = []
@@ -192,6 +196,11 @@ class Dispatch:
                 self._aside.append(found)
         self.waiting = again + self.waiting
         self.done -= len(again)
+
+    def pass_on(self, which: Unit, machine: str) -> None:
+        """Has a unit measured anew by another machine than the one that has begun it and has nothing of it in hand."""
+        self._set_aside(which)
+        self.owners[which] = machine
 
     def _plan_chosen(self, cell: PlannedCell) -> list[PlannedCell]:
         """Plans to train the seeds that a study of dead starts singles out, if `cell` is a measured one."""
@@ -214,6 +223,10 @@ class Dispatch:
         number = 1 + max((cell.block for cell in execution.run.plan), default=0)
         if not profile.blocks < number <= profile.most_blocks:
             return []
+        if any(1 <= cell.block <= profile.blocks for cell in self._being_measured()):  # whose figures decide on more
+            return []
+        if self._nothing_further_at == self.done:  # and no figure has come since
+            return []
         # An earlier block of these did not fit; a later one will not either.
         in_hand = {cell.id for cell in self._in_hand()}
         missing = runfolder.missing(execution.folder, execution.run)
@@ -228,10 +241,15 @@ class Dispatch:
         ]
         if cells := plan.affordable(cells, execution.run.plan, execution.left_s, execution.estimator):
             execution.update(plan=(*execution.run.plan, *cells))
+        else:
+            self._nothing_further_at = self.done
         return cells
 
     def _in_hand(self) -> Iterable[PlannedCell]:
         yield from self.waiting
+        yield from self._being_measured()
+
+    def _being_measured(self) -> Iterable[PlannedCell]:
         yield from self.running.values()
         for held in self.held.values():
             yield from held

@@ -80,7 +80,7 @@ def describe() -> dict[str, Any]:
         "pytest": _version("pytest"),
         "pytest_benchmark": _version("pytest-benchmark"),
         "git": image.source(here) if here else git_state(checkout),
-        "image": image.identity() | msgspec.to_builtins(here) if here else None,
+        "image": image.identity() | {"contents": image.contents()} | msgspec.to_builtins(here) if here else None,
         "locks": here.locks if here else locks(checkout, os.environ.get("BENCH_LOCKS", "")),
         "gpus": devices,
         "gpu_problem": gpu_problem,

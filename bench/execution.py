@@ -39,7 +39,11 @@ class Patience(NamedTuple):
     join_s: float = 600.0
     """Once a machine of a class is proved it waits so long for others that are on their way."""
     return_s: float = 120.0
-    """The block of a machine that went waits so long for it to come back; a fleet for its first machine."""
+    """The block of a machine that went waits so long for it to come back."""
+    first_s: float = 600.0
+    """A fleet waits so long for its first machine: it may have an image of some gigabytes to pull."""
+    answer_s: float = 60.0
+    """A node that has not said by then which machine it is keeps no other from beginning."""
     losses: int = 3
     """A cell that so many machines were lost with has failed."""
     disturbed: int = 3

@@ -104,8 +104,8 @@ def selected() -> Any | None:
 def visible() -> list[Any]:
     """Handles of the GPUs a framework sees in this process, by CUDA_VISIBLE_DEVICES, in its order.
 
-    Where GPUs of several kinds are in one machine, CUDA numbers them by their power unless CUDA_DEVICE_ORDER is
-    PCI_BUS_ID; this numbers them as the driver does. As with CUDA, a name that there is not hides what comes after it.
+    In the driver's order, which `bench.interpreters.base_environment` has CUDA take unless the caller's says another.
+    As with CUDA, a name that there is not hides what comes after it.
     """
     if _start() is not None:
         return []

@@ -1,6 +1,8 @@
 """The container image this program runs in: what was written into it when it was built, and the places it fixes."""
 
 import functools
+import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +51,24 @@ def identity() -> dict[str, Any]:
     """Id and digests of the image as the engine knows them; None where whoever started the container did not tell."""
     digests = os.environ.get("BENCH_IMAGE_DIGESTS", "").split()
     return {"id": os.environ.get("BENCH_IMAGE_ID") or None, "digests": digests or None}
+
+
+@functools.cache
+def contents(bills: Path = SBOM) -> str | None:
+    """SHA-256, hex, of the names and versions in the bills of materials; None where there are none.
+
+    It tells images apart whose ids nobody told: two builds of one commit may have other packages.
+    """
+    whole = hashlib.sha256()
+    files = sorted(bills.glob("*.cdx.json"))
+    for file in files:
+        content = file.read_bytes()
+        try:
+            listed = {(str(each["name"]), str(each.get("version"))) for each in json.loads(content)["components"]}
+            whole.update(repr((file.name, sorted(listed))).encode())
+        except (ValueError, LookupError, TypeError, AttributeError):  # no CycloneDX: `bench doctor` says so
+            whole.update(content)
+    return whole.hexdigest() if files else None
 
 
 @functools.cache

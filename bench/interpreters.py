@@ -48,7 +48,8 @@ def base_environment() -> dict[str, str]:
     root = str(Path(bench.__file__).resolve().parent.parent)
     if root not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:  # a checkout
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH"))))
-    return kept | {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+    # CUDA numbers GPUs by their power, NVML by their place: those that are watched have to be those that are used.
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | kept | {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
 
 
 def hole(arm: Arm, device: str) -> str | None:

@@ -128,6 +128,8 @@ class Order:
     """Of the monotonic clock: when the budget ends it."""
     epoch_limit_s: float | None
     """It leaves epoch and validate out by itself when it finds that they take longer."""
+    anew: bool = False
+    """It was measured before, on another machine of a fleet: nothing that lies here is of it."""
 
 
 def measure(order: Order, launch: Launch, *, patient: bool) -> Cell:

@@ -17,7 +17,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -56,6 +56,12 @@ class Versioned(msgspec.Struct, frozen=True):
 class Named(Versioned, frozen=True):
     """What has a file of its own."""
 
+    LATEST: ClassVar[int] = SCHEMA
+    """Its latest schema."""
+    CURE: ClassVar[str] = "delete it and resume the run"
+    """What to do about a damaged one."""
+    UNCHECKED: ClassVar[int] = 1
+    """Its last schema without a checksum."""
     id: str
 
 
@@ -155,6 +161,7 @@ class PlannedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Run(Named, frozen=True, forbid_unknown_fields=True):
     """`run.json`: what was asked, of what, on which machine."""
 
+    CURE: ClassVar[str] = "restore it from a copy: without it the run can be neither read nor resumed"
     started: str
     """UTC, ISO 8601."""
     command: tuple[str, ...]
@@ -464,32 +471,27 @@ def read(path: Path, kind: type[Record]) -> Record:
     return decode(content, kind, str(path))
 
 
-def decode(content: bytes, kind: type[Record], path: str) -> Record:
-    """The record whose file has this content; `path` is what a UsageError calls it."""
+def decode(content: bytes, kind: type[Record], path: str, cure: str | None = None) -> Record:
+    """The record whose file has this content; `path` is what a UsageError calls it, `cure` what to do if it is none."""
+    cure = cure or kind.CURE
     first, line, rest = [*content.split(b"\n", 2), b"", b""][:3]
     body, stated = (first + b"\n" + rest, line + b"\n") if line.startswith(b' "checksum": ') else (content, None)
     try:
         try:
             value = msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError:  # a record of a later schema need not fit: what it says of itself comes first
-            _require_known(path, msgspec.json.decode(body, type=Versioned).schema)
+            _require_known(path, kind, msgspec.json.decode(body, type=Versioned).schema)
             raise
     except msgspec.MsgspecError as error:
-        raise UsageError(f"{path}: not a whole {kind.__name__} record ({error}); {_cure(kind)}") from error
-    _require_known(path, value.schema)
-    if value.schema > 1 and stated != _checksum_line(body):
-        raise UsageError(f"{path}: its content does not match its checksum; {_cure(kind)}")
+        raise UsageError(f"{path}: not a whole {kind.__name__} record ({error}); {cure}") from error
+    _require_known(path, kind, value.schema)
+    if value.schema > kind.UNCHECKED and stated != _checksum_line(body):
+        raise UsageError(f"{path}: its content does not match its checksum; {cure}")
     return value
 
 
-def _cure(kind: type[Record]) -> str:
-    if kind is Run:
-        return "restore it from a copy: without it the run can be neither read nor resumed"
-    return "delete it and resume the run"
-
-
-def _require_known(path: str, schema: int) -> None:
-    if not 1 <= schema <= SCHEMA:
+def _require_known(path: str, kind: type[Record], schema: int) -> None:
+    if not 1 <= schema <= kind.LATEST:
         raise UsageError(
-            f"{path}: result schema {schema}; this bench reads schemas 1 to {SCHEMA}: use the bench that wrote it"
+            f"{path}: result schema {schema}; this bench reads schemas 1 to {kind.LATEST}: use the bench that wrote it"
         )

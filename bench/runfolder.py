@@ -14,6 +14,7 @@ from typing import Any
 
 from bench import caches, image, record
 from bench.errors import UsageError
+from bench.fleet.record import FILE
 
 CACHE_SPACE_BYTES = 1_000_000_000  # prepared data and compile caches of one run, with room to spare
 SAME = (
@@ -40,7 +41,12 @@ def new_id() -> str:
 
 
 def work_folder(run_id: str) -> Path:
-    """Where a run keeps what is no result: prepared data, compile caches, what cells hand back."""
+    """Where a run keeps what is no result: prepared data, compile caches, what cells hand back.
+
+    It is deleted with the run: a UsageError where the id, which may come from a file, would name another place.
+    """
+    if run_id in ("", ".", "..") or "/" in run_id or "\0" in run_id:
+        raise UsageError(f"{run_id!r}: is no run's id; restore the run's folder from a copy")
     return caches.root() / "runs" / run_id
 
 
@@ -90,6 +96,10 @@ def find(run: str, out: Path) -> Path:
             raise UsageError(f"{folder}: cannot be entered ({error.strerror}); {cure}") from error
         except OSError as error:  # a name longer than any file's
             raise UsageError(f"{run[:40]}…: cannot be a folder ({error.strerror}); name a run's, or its id") from error
+    for folder in places:
+        if (folder / FILE).is_file():
+            classes = ", ".join(sorted(path.parent.name for path in folder.glob("*/run.json"))) or "it has none yet"
+            raise UsageError(f"{run}: is a fleet's run; name the folder in it of one of its classes: {classes}")
     missing = " and ".join(str(folder / "run.json") for folder in places)
     raise UsageError(f"{run}: no run there (looked for {missing}); name a run's folder, or its id under --out")
 

@@ -279,7 +279,7 @@ def _execute(
 
 
 def require_devices(ready: Contest) -> None:
-    """Raises a MachineError unless this machine has as many devices as any workload is to be trained on.
+    """Raises a MachineError unless this machine has as many devices as a workload asks for, and what they need.
 
     On a CPU, a device is an equal part of its cores.
     """
@@ -288,6 +288,8 @@ def require_devices(ready: Contest) -> None:
     if most > max(1, there):
         what = "visible GPU(s)" if device == "gpu" else "CPU thread(s) allowed, and each needs one"
         raise MachineError(f"{most} devices asked for: only {there} {what}; name fewer devices")
+    if device == "gpu" and most > 1:
+        cuda.require_shared_memory(least_bytes=cuda.SHM_BYTES_OF_SEVERAL)
 
 
 def shared_by(ready: Contest, setting: Setting, work: Path, name: str = "") -> launch.Launch:

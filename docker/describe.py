@@ -15,7 +15,7 @@ PARTS = ("bench", "impl_keras", "impl_torch", "requirements", "docker", "pyproje
 """What of the repository is in the build context."""
 LOCKS = {
     "cpu": ("torch-cpu-image.txt", "cpu.txt", "cluster.txt"),
-    "gpu": ("gpu-tensorflow.txt", "gpu-jax.txt", "gpu-torch.txt"),
+    "gpu": ("gpu-tensorflow.txt", "gpu-jax.txt", "gpu-torch.txt", "cluster.txt"),
 }
 
 

@@ -25,7 +25,8 @@ if [ "${#nodes[@]}" -lt 2 ]; then
   exit 2
 fi
 head="${nodes[0]}"
-address="$(srun --nodes=1 --ntasks=1 -w "$head" hostname --ip-address | cut -d' ' -f1):$port"
+# Its own name may stand for 127.0.1.1 there, at which no other node finds it.
+address="$(srun --nodes=1 --ntasks=1 -w "$head" hostname --all-ip-addresses | cut -d' ' -f1):$port"
 
 srun --nodes=1 --ntasks=1 --overlap -w "$head" \
   ray start --head --block --num-cpus=0 --node-ip-address="${address%:*}" --port="$port" --include-dashboard=false --object-store-memory=80000000 &

@@ -51,6 +51,8 @@ class Nodes:
 
     def start(self, name: str, core: int | None = None, **more: str) -> None:
         """Brings a node up, on one core or on all; `more` are variables of its environment."""
+        self.cache(name).mkdir(parents=True, exist_ok=True)
+        (self.cache(name) / "alone").touch()  # a fake arm fails where another one lives on the machine
         self._run(name, f"--address=127.0.0.1:{self.port}", "--num-cpus=1", core=core, **more)
         self._wait_for(name, lambda: UP in self.output(name))  # two at once on one machine get in each other's way
 
@@ -94,6 +96,7 @@ class Nodes:
         environment = harness.environment(own / "tmp") | {
             "BENCH_CACHE_DIR": str(self.cache(name)),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "GRPC_ENABLE_FORK_SUPPORT": "0",  # or the process that serves a client may die as it is forked
             "RAY_worker_niceness": "0",
             "RAY_memory_monitor_refresh_ms": "0",
             "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120",  # on a choked machine its own 30 s are too short

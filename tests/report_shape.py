@@ -3,6 +3,7 @@
 import re
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")  # whose last four may hold no digit at all
+CLUSTER = re.compile(r"--cluster \S+")
 MEASURED = (
     "Verdict", "In words", "Step time", "Epoch", "Where the time goes", "Resources", "Disturbances", "Learning",
     "Read this first",
@@ -30,6 +31,6 @@ def shape_of(report: str) -> list[str]:
             said = notice[1] if notice else line if line.startswith(("#", "!")) else first
             if not said or said.startswith(OF_THE_MACHINE):
                 continue
-        said = RUN_ID.sub("#", said)
+        said = CLUSTER.sub("--cluster #", RUN_ID.sub("#", said))
         found.append(re.sub(r"[ :-]{2,}", " ", re.sub(r"[0-9a-f]*\d[\w.,:]*", "#", said)).strip())
     return list(dict.fromkeys(found))  # a setting with several values takes several rows

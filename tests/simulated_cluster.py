@@ -10,7 +10,7 @@ from even_cells import a_cell
 
 from bench import record
 from bench.data.windows import Source
-from bench.fleet.cluster import Answer, Event, Gone
+from bench.fleet.cluster import Answer, Event, Gone, Refusal
 from bench.fleet.station import Ready
 from bench.interpreters import probe_self
 from bench.record import Parity
@@ -37,9 +37,16 @@ class SimulatedCluster:
         noticed_after_s: float = 0.0,
         interrupted_after: int | None = None,
         never_back: bool = False,
+        refusing: Collection[int] = (),
+        damaging: Collection[int] = (),
+        killer: str | None = None,
+        node_stays: bool = False,
     ) -> None:
         """Arms of `faulty` machines fail parity there; `kinds` are other processors; a death is noticed later than it
-        is over where `noticed_after_s` is more than `REPAIR_S`; after so many events Ctrl-C is pressed."""
+        is over where `noticed_after_s` is more than `REPAIR_S`; after so many events Ctrl-C is pressed; `refusing`
+        machines are not quiet, records of `damaging` ones are not whole; the cell `killer` ends whatever measures it,
+        the station alone where its node stays."""
+        self._refusing, self._damaging, self._killer, self._node_stays = refusing, damaging, killer, node_stays
         self._faulty, self._kinds = faulty or {}, kinds or {}
         self._noticed_after_s, self._left, self._never_back = noticed_after_s, interrupted_after, never_back
         self.now_s = 0.0
@@ -70,26 +77,33 @@ class SimulatedCluster:
         assert self.busy.get(node, 0.0) <= self.now_s, f"{node} was asked {what} while it was busy"
         seconds, value = getattr(self, f"_{what}")(node, *arguments)
         done_s = self.now_s + seconds
+        if what == "measure" and arguments[0].planned.id == self._killer:
+            self._dies_s[node] = min(self._dies_s[node], self.now_s + seconds / 2)
         if self._dies_s[node] < done_s:
             self.deaths += 1
             machine, _, life = node.partition(".")
-            if not self._never_back:
+            if not self._never_back and not self._node_stays:
                 heapq.heappush(self._returns, (self._dies_s[node] + REPAIR_S, f"{machine}.{int(life) + 1}"))
             self._put(self._dies_s[node] + self._noticed_after_s, node, Gone(node, "simulated death"))
             return
         self.work_s += seconds if what == "measure" else 0.0
         self.busy[node] = done_s
-        self._put(done_s, node, Answer(node, value))
+        refused = what == "examine" and _number(node) in self._refusing
+        self._put(done_s, node, Refusal(node, "simulated noise") if refused else Answer(node, value))
 
     def wait(self, timeout_s: float) -> list[Event]:
-        """The next event, or the next return of a machine: simulated time goes on until then."""
+        """The next event, or the next return of a machine: simulated time goes on until then, or until `timeout_s`."""
         comes_s = self._returns[0][0] if self._returns else float("inf")
+        if timeout_s and not any(entry[0] <= self.now_s + timeout_s for entry in self._events[:1]):
+            self.now_s += timeout_s
+            return []
+        comes_s = float("inf") if timeout_s else comes_s
         if not self._events or comes_s < self._events[0][0]:
             self.now_s = max(self.now_s, comes_s) if comes_s < float("inf") else self.now_s
             return []
         at_s, _, node, event = heapq.heappop(self._events)
         self.now_s = max(self.now_s, at_s)
-        if isinstance(event, Gone):
+        if isinstance(event, Gone) and not self._node_stays:
             self._alive.discard(node)
         if self._left is not None:
             self._left -= 1
@@ -155,9 +169,10 @@ class SimulatedCluster:
         cell = a_cell(planned.arm, planned.block, 0.01)
         cell = msgspec.structs.replace(
             cell, id=planned.id, workload=name, label=planned.label, wall_s=seconds, parity=order.parity,
-            machine=self._names[node], seed=planned.seed or 0,
+            digest=self._digests.get(name, ""), machine=self._names[node], seed=planned.seed or 0,
         )  # fmt: skip
-        return seconds, record.encode(cell)
+        whole = record.encode(cell)
+        return seconds, whole.replace(b'"threads": 2', b'"threads": 3') if _number(node) in self._damaging else whole
 
     def _leave(self, node: str) -> tuple[float, Any]:
         return 0.0, None

@@ -1,14 +1,16 @@
 """A fleet's report, made of run folders that were written by hand."""
 
-import json
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
+from make_book import make_book
 from make_run import edit, make_run
-from read_report import headings, parse
+from read_report import headings, parse, tables
 
-from bench import record
+from bench import record, runfolder
+from bench.cli import main
 from bench.errors import UsageError
 from bench.fleet.record import FILE, SCHEMA, Fleet, Loss, Machine
 from bench.report import fleet as report
@@ -75,6 +77,24 @@ def test_every_class_has_a_column_and_a_report_of_its_own(fleet):
     assert {line.split(",")[1] for line in figures[1:]} == {FAST, SLOW}
 
 
+def test_whole_trainings_are_compared_by_their_epochs(tmp_path):
+    folder = tmp_path / "fleet"
+    folder.mkdir()
+    for name, machine in ((FAST, "m1"), (SLOW, "m3")):
+        make_book(folder / name)
+        for path in (folder / name / "cells").glob("*.json"):
+            edit(path, machine=machine)
+    report.build(write_fleet(folder))
+    text = (folder / "report.md").read_text()
+    assert "Epoch time: median of block medians" in text
+    (found,) = [each for each in tables(text) if each[0][:2] == ["arm", FAST]]
+    assert {row[0] for row in found[1:]} == {"keras-tensorflow", "torch-eager"}
+    assert all(re.match(r"[\d.]+ s, ", figure) for row in found[1:] for figure in row[1:])
+    header, *rows = (folder / "figures" / "classes-conv-cpu.csv").read_text().splitlines()
+    assert header == "arm,class,blocks,epoch_s,low_s,high_s"
+    assert len(rows) == 4
+
+
 def test_a_block_that_was_measured_on_two_machines_is_not_to_be_trusted(fleet, tmp_path):
     folder = tmp_path / "fleet"
     folder.mkdir()
@@ -95,9 +115,9 @@ def test_hostile_words_of_a_fleet_stay_words(tmp_path):
     report.build(
         write_fleet(
             folder,
-            id=HOSTILE,
             classes={FAST: {"cpu": HOSTILE, "cpu_budget": [HOSTILE], "holes": 7}},
-            machines={HOSTILE: Machine("x", "gone", FAST, HOSTILE, {"kernel": HOSTILE, "memory_bytes": "much"})},
+            command=(HOSTILE,),
+            machines={"m1": Machine("x", "gone", FAST, HOSTILE, {"kernel": HOSTILE, "memory_bytes": "much"})},
             losses=(Loss(HOSTILE, FAST, HOSTILE, HOSTILE, 1e300, HOSTILE),),
             ended_because=HOSTILE,
         )
@@ -109,11 +129,44 @@ def test_hostile_words_of_a_fleet_stay_words(tmp_path):
     assert not [token for token in tokens if token.type.startswith("html")]
 
 
-@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "", "A", "a" * 81, "a\n"])
-def test_a_class_whose_name_is_no_plain_folder_is_refused(fleet, tmp_path, name):
-    folder = write_fleet(tmp_path)
-    told = json.loads((folder / FILE).read_text())
-    told["classes"] = {name: {}}
-    (folder / FILE).write_text(json.dumps(told))
-    with pytest.raises(UsageError, match=r"fleet\.json"):
-        report.build(folder)
+PATHS = ("../outside", "/tmp/outside", "", "..", "m1/m2", "a\n")
+REFUSED = r"fleet\.json: not a whole Fleet record .*restore it from a copy"
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_machine_whose_name_is_a_path_is_refused(tmp_path, name):
+    """Folders of machines' names are made, and deleted when the run is over."""
+    assert record.read(write_fleet(tmp_path, machines={"m1": Machine("a", "gone")}) / FILE, Fleet)
+    with pytest.raises(UsageError, match=REFUSED):
+        report.build(write_fleet(tmp_path, machines={name: Machine("a", "gone")}))
+
+
+@pytest.mark.parametrize("name", [*PATHS, "A", "a" * 81])
+def test_a_class_whose_name_is_no_plain_folder_is_refused(tmp_path, name):
+    assert record.read(write_fleet(tmp_path, classes={"a": {}}, machines={}) / FILE, Fleet)
+    with pytest.raises(UsageError, match=REFUSED):
+        report.build(write_fleet(tmp_path, classes={name: {}}, machines={}))
+
+
+@pytest.mark.parametrize("name", PATHS[:-1])
+def test_an_id_that_is_a_path_is_no_place_to_work_in(name):
+    with pytest.raises(UsageError, match="is no run's id"):
+        runfolder.work_folder(name)
+
+
+def test_a_fleets_record_that_has_changed_is_refused(tmp_path):
+    path = write_fleet(tmp_path) / FILE
+    path.write_text(path.read_text().replace('"took part"', '"retired"', 1))
+    with pytest.raises(UsageError, match="does not match its checksum; restore it from a copy"):
+        report.build(tmp_path)
+
+
+def test_verbs_for_one_run_name_the_classes_of_a_fleet_and_the_table_of_runs_names_the_fleet(fleet, capsys):
+    assert main(["compare", str(fleet), str(fleet / FAST)]) == 2
+    told = capsys.readouterr().err.strip()
+    assert "is a fleet's run; name the folder in it of one of its classes: " + f"{FAST}, {SLOW}" in told
+    assert len(told.splitlines()) == 1
+    assert main(["report", str(fleet.parent)]) == 0
+    assert (
+        "a fleet's run: its own report.html holds its classes side by side" in (fleet.parent / "index.html").read_text()
+    )

@@ -1,7 +1,9 @@
 """The scheduling of a fleet, with everything real but the machines: they take simulated time, and die."""
 
+import dataclasses
 import io
 import itertools
+import sys
 import time
 from pathlib import Path
 
@@ -13,17 +15,21 @@ from simulated_cluster import REPAIR_S, SOURCE, SimulatedCluster
 
 from bench import contest, implementation, launch, record, runfolder
 from bench.catalogue import unit
+from bench.cli import main
 from bench.contest import Contest, Options
 from bench.display.fleet import FleetDisplay
+from bench.effects import FIRST_LOOK
 from bench.execution import Patience, Setting
 from bench.fleet.driver import Driver
-from bench.fleet.record import FILE, SCHEMA, Fleet
+from bench.fleet.record import FILE, SCHEMA, Fleet, Machine
 from bench.profiles import Profile
 from bench.record import Cell, Run
+from bench.report import fleet as report
 
 ARMS = ("fake-1ms", "fake-10ms", "fake-100ms", "fake-nan-loss")
 WORKLOADS = ("conv", "conv_gru", "conv_only")
-PATIENCE = Patience(poll_s=0.0, nodes_s=0.0, return_s=0.0)
+PATIENCE = Patience(poll_s=0.0, nodes_s=0.0, return_s=0.0, first_s=0.0)
+"""Of tests that have nothing to do with it: a look at everything at every event."""
 
 
 @pytest.fixture
@@ -36,12 +42,19 @@ def ready(monkeypatch, tmp_path) -> Contest:
     return found
 
 
-def profile(blocks: int, budget_s: float | None = None) -> Profile:
-    return Profile("quick", "", blocks=blocks, most_blocks=blocks, full_blocks=0, rounds=3, budget_s=budget_s)
+def profile(blocks: int, budget_s: float | None = None, most: int | None = None) -> Profile:
+    return Profile("quick", "", blocks=blocks, most_blocks=most or blocks, full_blocks=0, rounds=3, budget_s=budget_s)
 
 
 def driver(
-    ready: Contest, cluster: SimulatedCluster, blocks: int, folder: Path, *, budget_s: float | None = None
+    ready: Contest,
+    cluster: SimulatedCluster,
+    blocks: int,
+    folder: Path,
+    *,
+    budget_s: float | None = None,
+    most: int | None = None,
+    patience: Patience = PATIENCE,
 ) -> Driver:
     """Of a fleet's run in `folder`, new or as far as it has come."""
     path = folder / FILE
@@ -53,15 +66,16 @@ def driver(
         name: msgspec.structs.replace(remembered(), digest=spec.digest(), data=SOURCE)
         for name, spec in ready.workloads.items()
     }
-    setting = Setting(profiles={"quick": profile(blocks, budget_s)}, patience=PATIENCE)
+    setting = Setting(profiles={"quick": profile(blocks, budget_s, most)}, patience=patience)
     display = FleetDisplay(Console(file=io.StringIO()))
     return Driver(cluster, record.read(path, Fleet), folder, ready, prepared, workloads, setting, display)
 
 
 def remembered() -> record.Workload:
     return record.Workload(
-        title="", digest="", head=None, metrics=("loss",), input_shape=(8, 1), layers=(), parameters=1, batch_size=1,
-        steps_per_epoch=1, epochs=1, flops_per_step=1, bytes_per_step=1, optimizer="", data=SOURCE, naive_loss=None,
+        title="simulated", digest="", head=None, metrics=("loss",), input_shape=(8, 1), layers=(), parameters=1,
+        batch_size=1, steps_per_epoch=1, epochs=1, flops_per_step=1, bytes_per_step=1, optimizer="",
+        data=SOURCE, naive_loss=None,
     )  # fmt: skip
 
 
@@ -80,12 +94,17 @@ def machines_of_units(cells: list[Cell]) -> dict[tuple[int, str], set[str]]:
     return {key: {cell.machine for cell in group} for key, group in itertools.groupby(ordered, key=unit)}
 
 
-def test_ten_thousand_cells_on_a_hundred_machines_that_die_take_a_tenth_more_than_the_bound_at_most(ready, tmp_path):
+@pytest.mark.proof  # a minute
+def test_ten_thousand_cells_on_a_hundred_machines_that_die_take_a_tenth_more_than_the_bound_at_most(
+    ready, tmp_path, monkeypatch
+):
+    """With the patience that users have: what waits for a machine to come back is waited for."""
     machines, blocks = 100, 667
     cluster = SimulatedCluster(machines, digests(ready), mean_life_s=2000.0)
-    begun_s = time.monotonic()
-    assert driver(ready, cluster, blocks, tmp_path / "fleet").run()
-    took_s = time.monotonic() - begun_s
+    monkeypatch.setattr(time, "monotonic", lambda: cluster.now_s)
+    begun_s = time.perf_counter()
+    assert driver(ready, cluster, blocks, tmp_path / "fleet", patience=Patience()).run()
+    took_s = time.perf_counter() - begun_s
     _, cells = run_of(tmp_path / "fleet")
     assert len(cells) > 10_000
     assert {cell.status for cell in cells} == {"ok"}
@@ -201,3 +220,124 @@ def test_a_budget_that_ends_leaves_whole_blocks(ready, tmp_path, monkeypatch):
     assert sum(count < len(ARMS) + 1 for count in counts) <= 3, "the last one of each machine at most is cut off"
     assert 400 < cluster.now_s < 500 + 20, "three machines measure until it ends, the last cell a little longer"
     assert len(measured) > 2.5 * 400 / 20, "all three of them"
+
+
+@pytest.mark.parametrize("machines", [1, 2, 4])
+@pytest.mark.parametrize("node_stays", [False, True])
+def test_a_cell_that_ends_every_machine_that_measures_it_fails_alone(
+    ready, tmp_path, monkeypatch, machines, node_stays
+):
+    killer = "conv.fake-10ms.cpu.b02"
+    cluster = SimulatedCluster(machines, digests(ready), killer=killer, node_stays=node_stays)
+    monkeypatch.setattr(time, "monotonic", lambda: cluster.now_s)
+    assert driver(ready, cluster, 3, tmp_path / "fleet", patience=Patience()).run()
+    stored = record.read(tmp_path / "fleet" / FILE, Fleet)
+    assert {machine.state for machine in stored.machines.values()} == {"took part"}, "it is no machine's fault"
+    assert len(stored.machines) == machines
+    assert [loss.cell for loss in stored.losses if not loss.measured] == 3 * [killer]
+    _, cells = run_of(tmp_path / "fleet")
+    (failed,) = [cell for cell in cells if cell.status != "ok"]
+    assert (failed.id, failed.status) == (killer, "failed")
+    assert "3 times a machine was lost while it measured it" in (failed.reason or "")
+
+
+def test_a_machine_whose_answer_is_not_whole_is_left_out_and_the_others_go_on(ready, tmp_path):
+    cluster = SimulatedCluster(3, digests(ready), damaging=(1,))
+    assert driver(ready, cluster, 3, tmp_path / "fleet").run()
+    stored = record.read(tmp_path / "fleet" / FILE, Fleet)
+    ((name, left_out),) = [each for each in stored.machines.items() if each[1].state == "left out"]
+    assert "does not match its checksum" in (left_out.reason or "")
+    assert [loss.machine for loss in stored.losses] == [name]
+    _, cells = run_of(tmp_path / "fleet")
+    assert {cell.status for cell in cells} == {"ok"}
+    assert name not in {cell.machine for cell in cells}
+
+
+def test_an_answer_of_another_cell_is_not_taken_for_the_one_asked(ready, tmp_path, monkeypatch):
+    cluster = SimulatedCluster(2, digests(ready))
+    measure = cluster._measure
+
+    def mistaken(node, order, left_s, patient):
+        if node == "001.0":
+            planned = msgspec.structs.replace(order.planned, id="conv.fake-1ms.cpu.b99")
+            order = dataclasses.replace(order, planned=planned)
+        return measure(node, order, left_s, patient)
+
+    monkeypatch.setattr(cluster, "_measure", mistaken)
+    assert driver(ready, cluster, 2, tmp_path / "fleet").run()
+    stored = record.read(tmp_path / "fleet" / FILE, Fleet)
+    (left_out,) = [machine for machine in stored.machines.values() if machine.state == "left out"]
+    assert "its answer is of conv.fake-1ms.cpu.b99" in (left_out.reason or "")
+    assert {cell.status for cell in run_of(tmp_path / "fleet")[1]} == {"ok"}
+
+
+@pytest.mark.parametrize("life_s", [30, 47, 61, 83, 101, 118])
+def test_the_block_of_a_machine_that_does_not_come_back_is_measured_by_another(ready, tmp_path, monkeypatch, life_s):
+    """However the end of the wait falls between two looks at the clock, which here goes on with each."""
+    cluster = SimulatedCluster(2, digests(ready), never_back=True)
+    open_, looks = cluster.open, itertools.count()
+
+    def opened(node: str) -> None:
+        open_(node)
+        if node == "001.0":
+            cluster._dies_s[node] = life_s
+
+    monkeypatch.setattr(cluster, "open", opened)
+    monkeypatch.setattr(time, "monotonic", lambda: cluster.now_s + 0.05 * next(looks))
+    patience = Patience(poll_s=0.1, nodes_s=0.1, return_s=30.0)
+    assert driver(ready, cluster, 3, tmp_path / "fleet", patience=patience).run()
+    _, cells = run_of(tmp_path / "fleet")
+    assert cluster.deaths == 1
+    assert {cell.status for cell in cells} == {"ok"}
+    assert all(len(found) == 1 for found in machines_of_units(cells).values())
+
+
+def test_a_retired_machine_stays_so_when_the_run_is_taken_up_again(ready, tmp_path):
+    folder = tmp_path / "fleet"
+    driver(ready, SimulatedCluster(1, digests(ready)), 1, folder)  # its fleet.json
+    stored = record.read(folder / FILE, Fleet)
+    retired = Machine("000", "retired", reason="3 cells in a row were disturbed")
+    record.write(folder / FILE, msgspec.structs.replace(stored, machines={"m1": retired}))
+    assert driver(ready, SimulatedCluster(2, digests(ready)), 2, folder).run()
+    stored = record.read(folder / FILE, Fleet)
+    assert stored.machines["m1"] == retired
+    assert {cell.machine for cell in run_of(folder)[1]} == {"m2"}
+
+
+def test_a_class_whose_only_machine_never_got_so_far_as_to_measure_keeps_nobody_from_ending(ready, tmp_path):
+    cluster = SimulatedCluster(3, digests(ready), kinds={2: "another"}, refusing=(2,))
+    folder = tmp_path / "fleet"
+    assert driver(ready, cluster, 2, folder).run()
+    stored = record.read(folder / FILE, Fleet)
+    assert stored.finished
+    assert [each.reason for each in stored.machines.values() if each.state == "left out"] == ["simulated noise"]
+    report.build(folder)
+    text = (folder / "report.md").read_text()
+    assert "2 machines measured, in 1 class;" in text
+    assert "left out: simulated noise" in text
+
+
+def test_further_blocks_are_planned_on_what_the_first_ones_say(ready, tmp_path):
+    """And not because machines have nothing else to do."""
+    cluster = SimulatedCluster(30, digests(ready))
+    assert driver(ready, cluster, FIRST_LOOK, tmp_path / "fleet", most=60).run()
+    run, cells = run_of(tmp_path / "fleet")
+    assert max(cell.block for cell in run.plan) == FIRST_LOOK, "every interval is narrow: the figures do not scatter"
+    assert len({cell.machine for cell in cells if cell.block}) == len(WORKLOADS) * FIRST_LOOK
+
+
+@pytest.mark.parametrize(("address", "code", "said"), [
+    ("", 2, "is no address; give auto"), ("local", 2, "is no address; give auto"),
+    ("auto", 3, "pip install 'bench[cluster]'"),
+])  # fmt: skip
+def test_a_cluster_that_cannot_be_reached_is_one_line_and_measures_nothing(
+    monkeypatch, capsys, tmp_path, address, code, said
+):
+    monkeypatch.setenv("BENCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setitem(sys.modules, "ray", None)  # as where it is not installed
+    out = tmp_path / "out"
+    assert main(["run", "--cluster", address, "--data", "synthetic", "--out", str(out)]) == code
+    told = capsys.readouterr().err.strip()
+    assert said in told
+    assert len(told.splitlines()) == 1
+    assert not list(out.glob("*"))

@@ -75,6 +75,12 @@ def test_the_report_side_never_imports_the_measuring_side(path):
     assert not reached & MEASURING
 
 
+def test_one_file_imports_ray():
+    everything = [path for name in ("bench", "impl_keras", "impl_torch") for path in (ROOT / name).rglob("*.py")]
+    found = [path for path in everything if "ray" in {name.split(".")[0] for name in imported(path)}]
+    assert found == [ROOT / "bench/fleet/cluster.py"]
+
+
 @pytest.mark.parametrize("package", ["impl_keras", "impl_torch"])
 def test_declaring_the_arms_loads_no_framework(package):
     script = (

@@ -88,9 +88,23 @@ def test_an_image_that_cannot_be_read_is_one_line_whatever_the_verb(tmp_path, mo
     assert error.count("\n") == 1
 
 
+def test_builds_with_other_packages_are_told_apart_and_rebuilt_ones_with_the_same_are_not(tmp_path):
+    def bill(folder, serial, **versions):
+        listed = [{"name": name, "version": version} for name, version in versions.items()]
+        (tmp_path / folder).mkdir()
+        content = json.dumps({"serialNumber": serial, "components": listed})
+        (tmp_path / folder / "cpu.cdx.json").write_text(content)
+        return image.contents(tmp_path / folder)
+
+    first = bill("a", "1", numpy="2.3", jax="0.10")
+    assert bill("b", "2", jax="0.10", numpy="2.3") == first
+    assert bill("c", "1", numpy="2.4", jax="0.10") != first
+    assert image.contents(tmp_path / "none") is None
+
+
 def test_a_result_holds_what_the_image_is(inside, monkeypatch):
     found = environment.describe()
-    assert found["image"] == {"id": None, "digests": None, **msgspec.to_builtins(SAID)}
+    assert found["image"] == {"id": None, "digests": None, "contents": None, **msgspec.to_builtins(SAID)}
     assert found["git"] == {"commit": SAID.commit, "dirty": False}
     assert found["locks"] == SAID.locks
     monkeypatch.setenv("BENCH_IMAGE_ID", "sha256:1234")

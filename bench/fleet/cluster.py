@@ -16,6 +16,8 @@ INSTALL = "--cluster: Ray is not installed here; install it with: pip install 'b
 LOST = (ConnectionError, RuntimeError, OSError, ValueError)
 """What Ray's client raises once its connection is gone, and Ray itself once its head is."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LOCAL = ("", "local")
+"""Ray would start a cluster of its own here, or say something of its own."""
 LINE = 300
 """Characters of what Ray has to say of a death."""
 PRIVATE = re.compile(r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b|\b[0-9a-f]{20,}\b|(?<![\w.])/[\w./-]+")
@@ -84,6 +86,8 @@ class RayCluster:
     """
 
     def __init__(self, address: str) -> None:
+        if address in LOCAL:
+            raise UsageError(f"--cluster {address!r}: is no address; give auto, ray://HOST:PORT or HOST:PORT")
         try:
             import ray
         except ImportError as error:
@@ -93,6 +97,8 @@ class RayCluster:
         self._asked: dict[Any, str] = {}
         self._processors: dict[str, float] = {}
         """By node."""
+        self._came: list[int] = []
+        """Signals that came while Ray was asked something."""
         before = signal.getsignal(signal.SIGTERM)
         try:
             with warnings.catch_warnings():
@@ -102,8 +108,8 @@ class RayCluster:
             kind = MachineError if address == "auto" else UsageError
             raise kind(
                 f"--cluster {address}: no Ray cluster that can be used ({_line(error)}); start one: export "
-                "RAY_worker_niceness=0, then ray start --head --num-cpus=0, and ray start --address=HEAD:6379 on every "
-                "machine"
+                "RAY_worker_niceness=0 RAY_memory_monitor_refresh_ms=0 GRPC_ENABLE_FORK_SUPPORT=0, then "
+                "ray start --head --num-cpus=0, and ray start --address=HEAD:6379 on every machine"
             ) from error
         finally:
             signal.signal(signal.SIGTERM, before)  # Ray takes it, and would end the driver without a word
@@ -120,7 +126,7 @@ class RayCluster:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
-        whole = self._processors[node]  # nothing else of Ray's runs there meanwhile
+        whole = self._processors.get(node, 1.0)  # nothing else of Ray's runs there; or it has died meanwhile
         with self._answering():
             actor = self._ray.remote(Station).options(num_cpus=whole, max_restarts=0, scheduling_strategy=there)
             self._stations[node] = actor.remote()
@@ -132,6 +138,7 @@ class RayCluster:
 
     def wait(self, timeout_s: float) -> list[Event]:
         """What has come by then; returns with the first."""
+        self._raise_what_came()
         if not self._asked:
             time.sleep(timeout_s)  # nobody is there, or nobody has anything to do
             return []
@@ -158,15 +165,21 @@ class RayCluster:
     def _answering(self) -> Iterator[None]:
         """Tells an error of the connection from one of a station.
 
-        Signals wait until the call is over: one in the middle of it would leave Ray's client unable to end.
+        A signal waits for the next `wait`: in the middle of a call it would leave Ray's client unable to end, and
+        right after it what has been answered would be lost. A second one does not wait.
         """
         import grpc
 
         try:
-            with _signals_later():
+            with _signals_to(self._came):
                 yield
         except (*LOST, grpc.RpcError) as error:
             raise ClusterLostError(f"--cluster {self.address}: does not answer any more ({_line(error)})") from error
+
+    def _raise_what_came(self) -> None:
+        came, self._came = self._came, []
+        for first in came[:1]:
+            signal.raise_signal(first)
 
     def _event(self, asked: Any) -> Event:
         node = self._asked.pop(asked)
@@ -174,7 +187,7 @@ class RayCluster:
             return Answer(node, self._ray.get(asked))
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause
-            told = str(cause) if isinstance(cause, BenchError) else f"{type(cause).__name__}: {_line(cause)}"
+            told = _plain(str(cause)) if isinstance(cause, BenchError) else f"{type(cause).__name__}: {_line(cause)}"
             return Refusal(node, told)
         except self._ray.exceptions.RayError as error:
             self.close(node)
@@ -182,19 +195,34 @@ class RayCluster:
 
 
 @contextlib.contextmanager
-def _signals_later() -> Iterator[None]:
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in SIGNALS}
+def _signals_to(came: list[int]) -> Iterator[None]:
+    """Puts down the first signal that comes meanwhile; the second has its own way."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def put_down(number: int, frame: object) -> None:
+        if not came:
+            came.append(number)
+            return
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        signal.raise_signal(number)
+
+    for number in SIGNALS:
+        signal.signal(number, put_down)
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
-        for first in came[:1]:
-            signal.raise_signal(first)
+            if signal.getsignal(number) is put_down:  # else the second one had others set
+                signal.signal(number, handler)
 
 
 def _line(error: BaseException) -> str:
     """An error on one line: its first, and its last, which often is the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return PRIVATE.sub("…", "; ".join(dict.fromkeys((lines[0][:LINE], lines[-1][:LINE]))))
+    return _plain("; ".join(dict.fromkeys((lines[0][:LINE], lines[-1][:LINE]))))
+
+
+def _plain(told: str) -> str:
+    """Without what is somebody's own."""
+    return PRIVATE.sub("…", told)

@@ -5,14 +5,16 @@ Its folder is an ordinary run folder; what it is to measure, and on which of its
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import launch, plan, record, runfolder, runner, schedule
+from bench.catalogue import unit
 from bench.contest import Contest, Part
 from bench.dispatch import Dispatch
 from bench.display.fleet import OfClass
+from bench.errors import BenchError, UsageError
 from bench.execution import Execution, Setting
 from bench.fleet.record import Begun, Fleet, Loss
 from bench.fleet.station import Ready
@@ -21,6 +23,20 @@ from bench.record import Cell, Parity, PlannedCell, Run
 
 Pair = tuple[str, str]
 """Workload and arm."""
+
+
+class AnswerError(BenchError):
+    """What a machine sent is not what it was asked for, or not whole."""
+
+
+def decoded(content: bytes, kind: type[record.Record], what: str) -> record.Record:
+    """The record that a machine sent; an AnswerError where it is none."""
+    try:
+        return record.decode(
+            content, kind, what, "something changes what this machine sends: look at its memory and network"
+        )
+    except UsageError as error:
+        raise AnswerError(str(error)) from error
 
 
 @dataclass
@@ -51,7 +67,7 @@ class Division:
 
     def keep_parity(self, machine: str, content: bytes) -> None:
         """Puts a parity record of the machine on disk."""
-        found = record.decode(content, Parity, f"a parity record of {machine}")
+        found = decoded(content, Parity, f"a parity record of {machine}")
         pair = found.workload, found.arm
         record.write_bytes(self.parity_path(machine, pair), content)
         self.parities[machine][pair] = found
@@ -86,13 +102,28 @@ class Division:
         order = self.dispatch.order(cell, machine)
         if not isinstance(order, Order):
             return order
-        mine = (self.id, cell.id)
-        lost = [loss for loss in losses if (loss.machine_class, loss.cell) == mine and not loss.measured]
-        if len(lost) >= most:
+        if len(lost := self.lost_with(cell, losses)) >= most:
             reason = f"{most} times a machine was lost while it measured it, the last: {lost[-1].reason}"
             return launch.unmeasured(cell, order.prepared, self.execution.shared, "failed", reason)
         parity = self.parities[machine].get((cell.workload, cell.arm))
-        return dataclasses.replace(order, parity=None if parity is None else parity.id)
+        anew = self.execution.aside(cell).exists()
+        return dataclasses.replace(order, parity=None if parity is None else parity.id, anew=anew)
+
+    def lost_with(self, cell: PlannedCell, losses: Sequence[Loss]) -> list[Loss]:
+        """The machines that went while they measured it."""
+        mine = (self.id, cell.id)
+        return [loss for loss in losses if (loss.machine_class, loss.cell) == mine and not loss.measured]
+
+    def cells(self) -> Iterator[Cell]:
+        """What its run has measured."""
+        for path in sorted((self.execution.folder / "cells").glob("*.json")):
+            yield record.read(path, Cell)
+
+    def pass_on(self, cell: PlannedCell, others: Sequence[str]) -> None:
+        """Gives the block of a cell to the one of `others` with the least to do, and all of it anew."""
+        assert self.dispatch is not None, "it is open"
+        held = self.dispatch.held
+        self.dispatch.pass_on(unit(cell), min(others, key=lambda name: len(held.get(name, ()))))
 
     def set_aside(self) -> list[Loss]:
         """What was measured for nothing since this was asked last, as its block had to go to another machine."""

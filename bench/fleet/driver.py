@@ -5,9 +5,10 @@ A machine joins in stages, each of which it must pass: `check_in` (the same benc
 whose run has its own folder. The driver keeps nothing in memory that is not on disk or can be asked for again.
 """
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,10 @@ from bench.contest import Contest
 from bench.data.windows import Source
 from bench.display.fleet import FleetDisplay
 from bench.display.live import Left
-from bench.errors import UsageError
 from bench.execution import Setting
 from bench.fleet import classes
 from bench.fleet.cluster import Answer, Cluster, ClusterLostError, Event, Refusal
-from bench.fleet.division import Division, Pair, enter
+from bench.fleet.division import AnswerError, Division, Pair, decoded, enter
 from bench.fleet.record import FILE, Begun, Fleet, Loss, Machine
 from bench.fleet.station import Ready
 from bench.interpreters import probe_self
@@ -110,15 +110,15 @@ class Driver:
                     division.execution.update(ended_because="interrupted")
             self._write(ended_because="interrupted")
             raise
-        for member in list(self._members.values()):
-            if member.stage == "idle":
+        with contextlib.suppress(ClusterLostError):  # leaving is a courtesy: everything is measured
+            for member in self._members.values():
                 self._ask(member, "leave")
-            elif member.stage == "proved":
-                self._leave_out(member, "was ready when nothing was left to measure", "too late")
-        self._await_leaving()
+            self._await_leaving()
         for division in self._divisions.values():
             division.finish(present=bool(self._present(division)))
-        opened = [read for name in self.fleet.classes if (read := self._stored(name)) is not None]
+        # A class none of whose machines got so far as to measure keeps nobody from ending.
+        begun = [division.id for division in self._divisions.values() if division.dispatch is not None]
+        opened = [read for name in self.fleet.classes if (read := self._stored(name, begun)) is not None]
         whole = bool(opened) and all(run.finished for run in opened)
         because = "every class has ended its run" if whole else "cells are missing: their machines are gone"
         if not opened:
@@ -136,7 +136,15 @@ class Driver:
         for member in list(self._members.values()):
             if member.node not in alive:
                 self._gone(member, "its node has left the cluster")
-            elif time.monotonic() > member.since_s + member.limit_s:
+            elif time.monotonic() <= member.since_s + member.limit_s:
+                continue
+            elif member.stage == "check_in":
+                self._leave_out(
+                    member,
+                    f"no station has come up there in {member.limit_s:.0f} s: another job of Ray's may hold its "
+                    "processors; end that one, or wait for it, and resume",
+                )
+            else:
                 self._gone(member, f"no answer to {member.stage} in {member.limit_s:.0f} s")
         for node in sorted(alive - set(self._members) - self._shunned):
             self._members[node] = Member(node)
@@ -155,7 +163,7 @@ class Driver:
             }
             try:
                 after[member.stage](member, event.value)
-            except UsageError as error:  # it is not what was asked for, or not whole
+            except AnswerError as error:
                 self._lose(member, str(error))
                 self._leave_out(member, str(error))
         elif isinstance(event, Refusal):
@@ -167,15 +175,21 @@ class Driver:
 
     def _gone(self, member: Member, reason: str) -> None:
         """The station is no more. Its node is asked again while it is there: the machine may be as good as before."""
-        known = {loss.cell for loss in self.fleet.losses if loss.machine_class == getattr(member.division, "id", None)}
-        again = member.cell is not None and member.cell.id in known
+        division, cell = member.division, member.cell
+        before = [] if division is None or cell is None else division.lost_with(cell, self.fleet.losses)
         self._lose(member, reason)
         self._forget(member)
-        self._deaths[member.node] += not again  # a cell that ends machines is no fault of theirs
+        self._deaths[member.node] += not before  # a cell that ends machines is no fault of theirs
+        if division is not None and cell is not None and member.name in (loss.machine for loss in before):
+            others = [name for name in self._present(division) if name != member.name]
+            if others:  # they tell whether it is the cell or the machine
+                division.pass_on(cell, others)
         self._looked_s = float("-inf")
         if self._deaths[member.node] >= self._patience.deaths:
             self._shunned.add(member.node)
             reason = f"{self._deaths[member.node]} of its stations died in a row, the last: {reason}"
+        elif not member.name and member.node not in self._cluster.nodes():
+            return  # nobody has ever heard of it
         self._enter(member, "gone", reason)
         self._display.say(f"{self._name(member)}: gone: {reason}")
 
@@ -191,13 +205,14 @@ class Driver:
         loss = Loss(member.name, division.id, cell.id, runfolder.now(), spent_s, reason)
         self._write(losses=(*self.fleet.losses, loss))
 
-    def _leave_out(self, member: Member, reason: str, state: Any = "left out") -> None:
+    def _leave_out(self, member: Member, reason: str | None, state: Any = "left out") -> None:
         self._forget(member)
         if member.division is not None:  # nobody waits for it
             member.division.gone_s.pop(member.name, None)
         self._shunned.add(member.node)
         self._enter(member, state, reason)
-        self._display.say(f"{self._name(member)}: {state}: {reason}")
+        if reason is not None:
+            self._display.say(f"{self._name(member)}: {state}: {reason}")
 
     def _forget(self, member: Member) -> None:
         self._members.pop(member.node, None)
@@ -228,6 +243,10 @@ class Driver:
         self._write(machines={name: machine for name, machine in self.fleet.machines.items() if name != nameless})
         known = {machine.identity: name for name, machine in self.fleet.machines.items() if machine.identity}
         member.name = known.get(told["identity"]) or f"m{1 + sum(name[0] == 'm' for name in self.fleet.machines)}"
+        before = self.fleet.machines.get(member.name)
+        if before is not None and before.state == "retired":
+            self._leave_out(member, before.reason or "", "retired")
+            return
         if told["code"] != probe_self():
             self._enter(member, "joining", identity=told["identity"])
             self._leave_out(
@@ -276,6 +295,8 @@ class Driver:
         member.division = self._divisions[class_id]
         run = member.division.execution.run
         if run.finished and not runfolder.missing(member.division.execution.folder, run):
+            if any(found.machine == member.name for found in member.division.cells()):
+                return self._leave_out(member, None, "took part")
             return self._leave_out(member, "its class has ended its run", "too late")
         member.division.gone_s.pop(member.name, None)
         self._count_machines(member.division)
@@ -288,12 +309,18 @@ class Driver:
 
     def _hold_all(self) -> None:
         """Lets quiet machines prove their arms, once no other is looked at, or some take too long."""
-        looked_at = any(member.stage in ("check_in", "get_ready", "examine") for member in self._members.values())
+        looked_at = any(
+            member.stage in ("get_ready", "examine") or self._just_asked(member) for member in self._members.values()
+        )
         for member in [member for member in self._members.values() if member.stage == "quiet"]:
             if not looked_at or time.monotonic() > member.since_s + self._patience.join_s:
                 assert member.division is not None, "it was ready before"
                 member.to_hold = member.division.unproved(member.name)
                 self._hold_next(member, member.division)
+
+    def _just_asked(self, member: Member) -> bool:
+        """Which machine it is. One that keeps silent must not keep all others waiting."""
+        return member.stage == "check_in" and time.monotonic() < member.since_s + self._patience.answer_s
 
     def _hold_next(self, member: Member, division: Division) -> None:
         assert member.ready is not None, "it was ready before"
@@ -334,14 +361,16 @@ class Driver:
         if division.dispatch is not None:
             return True
         late = time.monotonic() > (division.proved_s or 0.0) + self._patience.join_s
-        on_their_way = [*LIMITS_S, "quiet"]
+        on_their_way = {*LIMITS_S, "quiet"} - {"check_in"}
         return late or not any(
-            member.stage in on_their_way and member.division in (division, None) for member in self._members.values()
+            self._just_asked(member) or (member.stage in on_their_way and member.division in (division, None))
+            for member in self._members.values()
         )
 
-    def _stored(self, class_id: str) -> Run | None:
-        path = self._folder / class_id / "run.json"
-        return record.read(path, Run) if path.exists() else None
+    def _stored(self, class_id: str, begun: Collection[str]) -> Run | None:
+        """The run of a class that has begun to measure, now or before."""
+        path, cells = self._folder / class_id / "run.json", self._folder / class_id / "cells"
+        return record.read(path, Run) if path.exists() and (class_id in begun or any(cells.glob("*.json"))) else None
 
     def _present(self, division: Division) -> list[str]:
         return [member.name for member in self._members.values() if member.division is division]
@@ -352,11 +381,12 @@ class Driver:
 
     def _assign(self) -> None:
         """Gives every machine that has nothing to do its next cell."""
+        joining = [member.name for member in self._members.values() if member.division is None]
         for member in self._members.values():
             division = member.division
             if member.stage != "idle" or division is None or division.dispatch is None:
                 continue
-            present = [*self._present(division), *self._awaited.get(division.id, ())]
+            present = [*self._present(division), *joining, *self._awaited.get(division.id, ())]
             while (cell := division.dispatch.next(member.name, present)) is not None:
                 if lost := division.set_aside():
                     self._write(losses=(*self.fleet.losses, *lost))
@@ -387,10 +417,10 @@ class Driver:
         assert division is not None, "it was measuring"
         assert division.dispatch is not None, "it was measuring"
         assert cell is not None, "it was measuring"
-        found = record.decode(content, Cell, f"cell {cell.id} of {member.name}")
+        found = decoded(content, Cell, f"cell {cell.id} of {member.name}")
         asked = (cell.id, cell.workload, cell.arm, cell.label, cell.block, member.name)
         if (found.id, found.workload, found.arm, found.label, found.block, found.machine) != asked:
-            raise UsageError(f"cell {cell.id} of {member.name}: its answer is of {found.id} on {found.machine}")
+            raise AnswerError(f"cell {cell.id} of {member.name}: its answer is of {found.id} on {found.machine}")
         member.cell, member.stage, member.limit_s = None, "idle", float("inf")
         self._deaths.pop(member.node, None)
         division.dispatch.finished(member.name, cell, found)
@@ -413,7 +443,8 @@ class Driver:
             self._busy_s = time.monotonic()
             return False
         if not self._divisions:
-            return time.monotonic() > self._busy_s + self._patience.return_s
+            patience = self._patience
+            return time.monotonic() > self._busy_s + (patience.return_s if self._shunned else patience.first_s)
         return all(map(self._ended, self._divisions.values()))
 
     def _ended(self, division: Division) -> bool:

@@ -5,7 +5,7 @@ different classes cannot be pooled.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -28,6 +28,8 @@ State = Literal["joining", "took part", "left out", "retired", "gone", "too late
 not come back; too late: it was ready when nothing was left to measure."""
 ClassId = Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,80}\\Z")]
 """Also a folder's name."""
+MachineName = Annotated[str, msgspec.Meta(pattern="^(m[0-9]{1,6}|node [0-9a-z.]{1,8})\\Z")]
+"""`m1`, `m2`, ...; a node that never said which machine it is goes by the cluster's name of it. Also a folder's."""
 
 
 class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +73,9 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Fleet(Named, frozen=True, forbid_unknown_fields=True):
     """A run over many machines."""
 
+    LATEST: ClassVar[int] = SCHEMA
+    UNCHECKED: ClassVar[int] = 0
+    CURE: ClassVar[str] = "restore it from a copy: the runs of its classes can be read without it, not resumed"
     started: str
     """UTC, ISO 8601."""
     command: tuple[str, ...]
@@ -79,7 +84,7 @@ class Fleet(Named, frozen=True, forbid_unknown_fields=True):
     """Address of the cluster it was started on."""
     classes: dict[ClassId, dict[str, Any]]
     """By id, which is also the name of its run's folder: what all of its machines have in common."""
-    machines: dict[str, Machine]
+    machines: dict[MachineName, Machine]
     losses: tuple[Loss, ...] = ()
     begun: tuple[Begun, ...] = ()
     finished: str | None = None

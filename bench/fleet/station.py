@@ -22,11 +22,13 @@ from typing import Any
 from rich.console import Console
 
 from bench import caches, cuda, environment, gate, gpu, launch, prepare, record, runfolder, runner, schedule
+from bench.checkup import Check
 from bench.contest import Contest, Options
 from bench.data.windows import Source
 from bench.display.progress import Display
 from bench.errors import MachineError, UsageError
 from bench.execution import Setting
+from bench.implementation import Device
 from bench.interpreters import probe_self
 from bench.launch import Launch, Order
 from bench.record import Parity
@@ -61,6 +63,8 @@ class Station:
         self._setting = Setting()
         self._prepared: Mapping[str, launch.Prepared] = {}
         self._cores: tuple[int, ...] = ()
+        self._answered: Path | None = None
+        """Checkpoint of the cell that was measured last: a training whose record is lost on its way goes on from it."""
 
     def check_in(self) -> dict[str, str]:
         """Takes the machine for this fleet; what tells it from others, and what runs on it. Plain text only."""
@@ -105,11 +109,15 @@ class Station:
         """Looks at the machine as `bench doctor` does; a MachineError unless it becomes quiet within `calm_s`."""
         assert self._shared is not None, "a station gets ready first"
         until_s = time.monotonic() + calm_s
-        while disturbing := [check for check in self._setting.look(self._shared.device) if check.verdict == "disturbs"]:
-            if time.monotonic() > until_s:
-                first = disturbing[0]
-                # Not what it found: the names of somebody's processes would be published with the results.
-                raise MachineError(f"bench doctor, {first.name}: disturbs; bench doctor says there what to do")
+        with _on_cores(self._cores):  # what keeps others busy disturbs nothing that is measured on these
+            while disturbing := self._disturbing(self._shared.device):
+                if time.monotonic() > until_s:
+                    first = disturbing[0]
+                    # Not what it found: the names of somebody's processes would be published with the results.
+                    raise MachineError(f"bench doctor, {first.name}: disturbs; bench doctor says there what to do")
+
+    def _disturbing(self, device: Device) -> list[Check]:
+        return [check for check in self._setting.look(device) if check.verdict == "disturbs"]
 
     def hold(self, pairs: Sequence[tuple[str, str, str]]) -> list[bytes]:
         """Holds workloads and arms against the reference, side by side; their records. Each comes with its id."""
@@ -133,9 +141,14 @@ class Station:
         assert self._shared is not None, "a station gets ready first"
         until_s = None if left_s is None else time.monotonic() + left_s
         here = dataclasses.replace(order, prepared=self._prepared[order.planned.workload], until_s=until_s)
+        # The answer to the question before has arrived, else this one would not have been asked.
+        if self._answered is not None:
+            self._answered.unlink(missing_ok=True)
+        if order.anew:
+            self._shared.checkpoint(order.planned).unlink(missing_ok=True)
         with _on_cores(self._cores):
             found = launch.measure(here, self._shared, patient=patient)
-        self._shared.checkpoint(order.planned).unlink(missing_ok=True)
+        self._answered = self._shared.checkpoint(order.planned)
         return record.encode(found)
 
     def leave(self) -> None:

@@ -44,7 +44,8 @@ NOTE = (
     "devices, with its 95 % interval from the blocks that both have. Communication: by how much of a step it is longer "
     "than one in which no gradient leaves its device; both end when the slowest device is done. Gradient: the largest "
     "error against the reference in float64, max|a-b| / max|b| over all weights; masks and order of samples are those "
-    "of the whole batch."
+    "of the whole batch. Elsewhere in this report, memory of an arm with a process for each device is the sum of their "
+    "peaks, in which pages that they share count each time; epochs hold what an engine does around its steps as well."
 )
 
 

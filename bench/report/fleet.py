@@ -25,6 +25,7 @@ from bench.report.folder import Folder, load
 from bench.report.headline import alike, headline
 from bench.report.markdown import short, table, text
 from bench.report.style import WIDTH_IN, label
+from bench.stats import Spread
 from bench.wording import number
 
 APART = (
@@ -55,7 +56,7 @@ def build(folder: Path) -> list[Path]:
     drawings = {key: _drawing(key, classes) for key in _keys(classes)}
     blocks = _blocks(fleet, classes, {key: drawing for key, drawing in drawings.items() if drawing})
     title = f"Fleet {short(fleet.id)}"
-    facts = _facts(fleet)
+    facts = _facts(fleet, classes)
     by_path = {drawing.path: drawing for drawing in drawings.values() if drawing}
     files = {"report.md": ("\n\n".join([f"# {title}", facts, *blocks]) + "\n").encode()}
     files["report.html"] = page.document(title, blocks, by_path, [facts])
@@ -80,12 +81,13 @@ def _keys(classes: Sequence[OfClass]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(key for each in classes for key in each.contests))
 
 
-def _facts(fleet: Fleet) -> str:
+def _facts(fleet: Fleet, classes: Sequence[OfClass]) -> str:
     ended = f"; ended {text(fleet.finished)}" if fleet.finished else ""
     because = f" ({text(fleet.ended_because)})" if fleet.ended_because else ""
-    took_part = sum(machine.state == "took part" for machine in fleet.machines.values())
+    measured = [{cell.machine for cell in each.folder.cells if cell.wall_s} for each in classes]
+    machines, counted = len(set().union(*measured)), sum(map(bool, measured))
     return (
-        f"{_count(took_part, 'machine')} in {_count(len(fleet.classes), 'class', 'classes')}; started "
+        f"{_count(machines, 'machine')} measured, in {_count(counted, 'class', 'classes')}; started "
         f"{text(fleet.started)}{ended}{because}. {APART}"
     )
 
@@ -136,38 +138,63 @@ def _machines_of_blocks(each: OfClass) -> dict[tuple[int, str], list[str]]:
 
 def _side_by_side(key: tuple[str, str], classes: Sequence[OfClass], drawing: Drawing | None) -> list[str]:
     """One workload on one device: the verdict of every class, then the arms' times with a column for each class."""
-    with_it = [each for each in classes if key in each.contests]
+    with_it, time = [each for each in classes if key in each.contests], _time(key, classes)
     lines = []
     for each in with_it:
         contest = each.contests[key]
         parts = [headline(contest) or "No arm has a step time.", f"{alike(contest, each.folder.parities).text}."]
-        noise = verdicts.noise_line(contest, "train_step")
+        noise = verdicts.noise_line(contest, time.phase(contest))
         lines.append(f"- {_linked(each.id)}: {' '.join(parts)}" + (f" {noise}" if noise else ""))
     arms = dict.fromkeys(arm.arm for each in with_it for arm in each.contests[key].arms)
-    rows = [[short(arm), *(_figure(each.contests[key], arm) for each in with_it)] for arm in arms]
+    rows = [[short(arm), *(_figure(each.contests[key], arm, time) for each in with_it)] for arm in arms]
     blocks = [f"## {short(key[0])} on {short(key[1])}", "\n".join(lines)]
     if drawing:
         blocks.append(f"![{drawing.what}]({drawing.path})")
     note = (
-        "Step time: median of block medians; behind it the time over that of the class's fastest arm, with its "
-        "95\N{NO-BREAK SPACE}% interval, and the number of blocks."
+        f"{time.name.capitalize()} time: median of block medians; behind it the time over that of the class's fastest "
+        "arm, with its 95\N{NO-BREAK SPACE}% interval, and the number of blocks."
     )
     return [*blocks, table(["arm", *(short(each.id) for each in with_it)], rows), note]
 
 
-def _figure(contest: Contest, name: str) -> str:
+@dataclass(frozen=True)
+class Time:
+    """What the arms of a contest are compared by."""
+
+    name: str
+    unit: str
+    factor: float
+    """Seconds times this are in the unit."""
+
+    def phase(self, contest: Contest) -> str:
+        """Where it comes from."""
+        return "train_step" if self.name == "step" else contest.epoch_phase
+
+    def of(self, arm: ArmSummary) -> Spread | None:
+        """Of one arm, in seconds."""
+        return arm.step_s if self.name == "step" else arm.epoch_s
+
+
+def _time(key: tuple[str, str], classes: Sequence[OfClass]) -> Time:
+    """Steps, or epochs where no class has timed steps: whole trainings."""
+    stepped = any(each.contests[key].ranked for each in classes if key in each.contests)
+    return Time("step", "ms", 1e3) if stepped else Time("epoch", "s", 1)
+
+
+def _figure(contest: Contest, name: str, time: Time) -> str:
     arm = next((arm for arm in contest.arms if arm.arm == name), None)
-    if arm is None or arm.step_s is None:
+    if arm is None or (spread := time.of(arm)) is None:
         return "-" if arm is None or not arm.unmeasured else f"- ({text(arm.unmeasured, 60)})"
-    beside = verdicts.beside_fastest(contest, "train_step").get(name)
+    phase = time.phase(contest)
+    beside = verdicts.beside_fastest(contest, phase).get(name)
     ratio = (
         f"\N{MULTIPLICATION SIGN}{wording.ratio(beside.effect)}"
         if beside
         else "fastest"
-        if arm is contest.ranked[0]
+        if arm is (contest.ranked if phase == "train_step" else contest.trained)[0]
         else "no block in common"
     )
-    return f"{number(arm.step_s.median * 1e3)} ms, {ratio}, {verdicts.blocks(arm.step_s.blocks)}"
+    return f"{number(spread.median * time.factor)} {time.unit}, {ratio}, {verdicts.blocks(spread.blocks)}"
 
 
 def _class_table(fleet: Fleet, classes: Sequence[OfClass]) -> str:
@@ -223,38 +250,33 @@ def _loss_table(losses: Sequence[Loss]) -> str:
 
 
 def _drawing(key: tuple[str, str], classes: Sequence[OfClass]) -> Drawing | None:
-    """Step time of every arm on every class; None where there is none."""
-    frame = _data(key, classes)
+    """Step or epoch time of every arm on every class; None where there is none."""
+    time = _time(key, classes)
+    frame = _data(key, classes, time)
     if frame.empty:
         return None
     with style.context():
-        svg = style.svg(_draw(key, frame))
+        svg = style.svg(_draw(key, frame, time))
     name = f"classes-{slug(key[0])}-{slug(key[1])}"
-    what = f"step time of every arm on every class: {label(key[0])} on {label(key[1])}"
+    what = f"{time.name} time of every arm on every class: {label(key[0])} on {label(key[1])}"
     return Drawing(name, what, f"figures/{name}.svg", svg, frames.to_csv(frame))
 
 
-def _data(key: tuple[str, str], classes: Sequence[OfClass]) -> pd.DataFrame:
-    """Columns arm, class, blocks, and the median, smallest and largest of the blocks' medians in milliseconds."""
+def _data(key: tuple[str, str], classes: Sequence[OfClass], time: Time) -> pd.DataFrame:
+    """Columns arm, class, blocks, and the median, smallest and largest of the blocks' medians, named by their unit."""
+    columns = [f"{time.name}_{time.unit}", f"low_{time.unit}", f"high_{time.unit}"]
     rows = []
     for each in classes:
         arms: Sequence[ArmSummary] = each.contests[key].arms if key in each.contests else ()
         rows += [
-            {
-                "arm": arm.arm,
-                "class": each.id,
-                "blocks": arm.step_s.blocks,
-                "step_ms": arm.step_s.median * 1e3,
-                "low_ms": arm.step_s.low * 1e3,
-                "high_ms": arm.step_s.high * 1e3,
-            }
+            (arm.arm, each.id, spread.blocks, *(s * time.factor for s in (spread.median, spread.low, spread.high)))
             for arm in arms
-            if arm.step_s
+            if (spread := time.of(arm))
         ]
-    return pd.DataFrame(rows, columns=["arm", "class", "blocks", "step_ms", "low_ms", "high_ms"])
+    return pd.DataFrame(rows, columns=["arm", "class", "blocks", *columns])
 
 
-def _draw(key: tuple[str, str], frame: pd.DataFrame) -> Figure:
+def _draw(key: tuple[str, str], frame: pd.DataFrame, time: Time) -> Figure:
     """Arms below each other, the classes of each together; times on a logarithmic axis."""
     arms, classes = list(dict.fromkeys(frame["arm"])), list(dict.fromkeys(frame["class"]))
     looks = style.looks(arms)
@@ -266,10 +288,11 @@ def _draw(key: tuple[str, str], frame: pd.DataFrame) -> Figure:
     for arm in arms:
         axes.text(-0.9, y, label(arm), transform=axes.get_yaxis_transform(), fontweight="bold", va="center")
         for name in classes:
-            for found in frame[(frame["arm"] == arm) & (frame["class"] == name)].to_dict("records"):
-                axes.plot([found["low_ms"], found["high_ms"]], [y, y], color=looks[arm].colour, linewidth=1.6)
-                style.marks(axes, [found["step_ms"]], [y], looks[arm], size=7, zorder=3)
-                note = f"{number(found['step_ms'])} ms"
+            mine = frame[(frame["arm"] == arm) & (frame["class"] == name)]
+            for *_, median, low, high in mine.itertuples(index=False):
+                axes.plot([low, high], [y, y], color=looks[arm].colour, linewidth=1.6)
+                style.marks(axes, [median], [y], looks[arm], size=7, zorder=3)
+                note = f"{number(median)} {time.unit}"
                 axes.text(1.02, y, note, transform=axes.get_yaxis_transform(), va="center")
                 ticks.append(y)
                 names.append(label(name, 34))
@@ -280,9 +303,9 @@ def _draw(key: tuple[str, str], frame: pd.DataFrame) -> Figure:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("step time in ms, logarithmic: median and range of the blocks")
+    axes.set_xlabel(f"{time.name} time in {time.unit}, logarithmic: median and range of the blocks")
     axes.grid(axis="x")
-    title = f"{label(key[0])} on {label(key[1])}: step time by class of machines"
+    title = f"{label(key[0])} on {label(key[1])}: {time.name} time by class of machines"
     drawn.text(0.012, 1 - 0.1 / height, title, fontsize=11.5, fontweight="bold", va="top")
     drawn.text(
         0.012,

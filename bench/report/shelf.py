@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench import history
 from bench.errors import UsageError
+from bench.fleet.record import FILE
 from bench.history import Entry
 from bench.report.folder import load
 
@@ -65,7 +66,7 @@ def _places(folder: Path) -> Iterator[Path]:
     try:
         for place in sorted(folder.iterdir()):
             try:
-                if (place / "run.json").is_file():
+                if (place / "run.json").is_file() or _is_fleet(place):
                     yield place
             except PermissionError:
                 yield place  # what it holds cannot be told: reading it will say so
@@ -73,8 +74,17 @@ def _places(folder: Path) -> Iterator[Path]:
         raise UsageError(f"{folder}: cannot be read ({error.strerror}); let this user in") from error
 
 
+def _is_fleet(place: Path) -> bool:
+    try:
+        return (place / FILE).is_file()
+    except PermissionError:
+        return False  # reading it will say so
+
+
 def _listed(place: Path) -> Listed:
     """One run; its cells are let go of, only their figures stay."""
+    if _is_fleet(place):
+        raise UsageError("a fleet's run: its own report.html holds its classes side by side")
     found = load(place)
     planned = {cell.id for cell in found.run.plan}
     return Listed(

@@ -26,7 +26,6 @@ ARMS = (
     _arm("fake-segfaults"),
     _arm("fake-killed"),
     _arm("fake-waits"),
-    _arm("fake-alone"),
     _arm("fake-nan-weights"),
     _arm("fake-nan-loss"),
     _arm("fake-unequal"),
