@@ -8,16 +8,19 @@ import pytest
 import bench
 from bench import derived, effects, stats
 from bench.judgement import dead_start
-from bench.report import judgement_claims, judgement_read
+from bench.report import devices, frames, judgement_claims, judgement_read, summary
+from bench.report.devices import Family
 from bench.report.folder import load
 from bench.report.judgement_read import Judged
 from bench.report.loaded import LoadedRun
+from bench.wording import number, ratio
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = sorted(path for path in (ROOT / "results" / "published").iterdir() if path.is_dir())
 BOOK = [path for path in PUBLISHED if path.name.startswith("cpu-")]
 TRAINED = [path for path in PUBLISHED if '"converge"' in (path / "run.json").read_text()]
-STEPPED = [path for path in PUBLISHED if '"train_step"' in (path / "run.json").read_text()]
+SCALED = [path for path in PUBLISHED if '.devices-2"' in (path / "run.json").read_text()]
+STEPPED = [path for path in PUBLISHED if path not in SCALED and '"train_step"' in (path / "run.json").read_text()]
 LIMIT_BYTES = 5_000_000
 README = (ROOT / "README.md").read_text()
 
@@ -25,6 +28,7 @@ README = (ROOT / "README.md").read_text()
 each = pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.name)
 each_of_the_book = pytest.mark.parametrize("published", BOOK, ids=lambda path: path.name)
 each_of_trainings = pytest.mark.parametrize("published", TRAINED, ids=lambda path: path.name)
+each_scaled = pytest.mark.parametrize("published", SCALED, ids=lambda path: path.name)
 each_of_steps = pytest.mark.parametrize("published", STEPPED, ids=lambda path: path.name)
 
 
@@ -76,6 +80,25 @@ def verdicts(judged: Judged) -> list[str]:
     return told
 
 
+def families(published: Path) -> list[Family]:
+    """The run's workloads on one device and on more."""
+    folder = load(published)
+    return devices.families(summary.contests(folder, frames.measurements(folder), frames.curves(folder)))
+
+
+def efficiencies(found: list[Family]) -> list[str]:
+    """The README's table of several devices: on one the step time, on two the efficiencies; the fastest arm first."""
+    told = []
+    for family in found:
+        alone = family.alone.figures("train_step")
+        medians = {arm: stats.median(list(alone[arm].values())) for arm in family.arms if arm in alone}
+        for arm in sorted(medians, key=lambda arm: medians[arm]):
+            if gains := {gain.scaling: ratio(gain.efficiency) for gain in devices.gains(family, arm)}:
+                strong, weak = gains[devices.STRONG], gains[devices.WEAK]
+                told.append(f"| `{family.workload}` | {arm} | {number(1e3 * medians[arm])} ms | {strong} | {weak} |")
+    return told
+
+
 def _range(values: pd.Series) -> str:
     low, high = f"{values.min():.3f}", f"{values.max():.3f}"
     return low if low == high else f"{low} to {high}"
@@ -84,6 +107,7 @@ def _range(values: pd.Series) -> str:
 def test_there_is_one_of_each() -> None:
     assert BOOK
     assert STEPPED
+    assert SCALED
     assert set(TRAINED) >= set(BOOK)
 
 
@@ -110,6 +134,13 @@ def test_the_readme_links_its_report_and_says_the_commit_it_was_obtained_with(pu
 def test_the_step_times_in_the_readme_are_those_of_the_run(published: Path) -> None:
     expected = times(bench.load_run(published))
     assert expected
+    assert [line for line in README.splitlines() if line in expected] == expected
+
+
+@each_scaled
+def test_the_efficiencies_on_several_devices_in_the_readme_are_those_of_the_run(published: Path) -> None:
+    expected = efficiencies(families(published))
+    assert expected or published in TRAINED
     assert [line for line in README.splitlines() if line in expected] == expected
 
 
