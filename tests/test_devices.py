@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from harness import FAKES
+from make_book import make_book
 from make_cell import EXCHANGE
 from make_run import edit, make_run
 from read_report import rows, section, tables
@@ -211,6 +212,25 @@ def test_numbers_of_devices_come_in_another_order_in_every_block() -> None:
     for order in orders:
         assert sorted(order) == sorted(found.workloads)
         assert {name.partition(".")[0] for name in order[:3]} == {"conv_only"}, "what is paired stays together"
+
+
+def test_whole_trainings_on_two_devices_are_judged_against_those_on_one_seed_by_seed(tmp_path) -> None:
+    folder = make_book(tmp_path / "run", workloads=("conv", "conv.devices-2"), untrained=("keras-torch",), seeds=8)
+    training = record.read(folder / "cells" / "conv.torch-eager.cpu.s1.devices-2.json", record.Cell)
+    edit(folder / "cells" / f"{training.id}.json", curve=tuple(map(spoilt, training.curve)))
+    build(folder)
+    holes, judged = tables(section((folder / "report.md").read_text(), "### conv on cpu"))
+    assert [(row[0], row[3]) for row in holes[1:]] == [("keras-torch", "- (hole: simulated hole)")]
+    assert [(row[0], row[1], row[4], row[6]) for row in judged[1:]] == [
+        (arm, "2", "0.01", "8") for arm in ("keras-tensorflow", "torch-eager")
+    ]
+    assert judged[1][2] == "EQUIVALENT"
+    assert judged[2][2] != "EQUIVALENT", "one of its trainings on two devices is a tenth worse"
+
+
+def spoilt(point: record.CurvePoint) -> record.CurvePoint:
+    worse = point.validation | {"accuracy": point.validation["accuracy"] - 0.1}
+    return msgspec.structs.replace(point, validation=worse)
 
 
 def test_a_workload_on_several_devices_knows_what_it_is_compared_with() -> None:

@@ -151,8 +151,8 @@ def blocks(
         if path in drawings:
             lines.append(f"![{text(drawings[path].what)}]({path})")
         rows = [row for arm in family.arms for row in _rows(family, arm, parities)]
-        lines.append(table(["arm", "devices", "batch", "step ms", "speedup", "efficiency", "communication", "gradient"],
-                           rows))  # fmt: skip
+        header = ["arm", "devices", "batch", "step ms", "speedup", "efficiency", "communication", "gradient"]
+        lines += [table(header, rows)] if rows else []
         lines += _learning(family, judged)
     return lines
 
@@ -187,7 +187,9 @@ def _rows(family: Family, arm: str, parities: Sequence[Parity]) -> list[list[str
         rows.append(cells)
     for scaling, contests in ((STRONG, family.strong), (WEAK, family.weak)):
         for devices, contest in contests.items():
-            reason = next((each.unmeasured for each in contest.arms if each.arm == arm), None)
+            # without a step time, but with epochs: it trained whole schedules, of which `_learning` tells
+            untimed = (each for each in contest.arms if each.arm == arm and each.epoch_s is None)
+            reason = next((each.unmeasured for each in untimed), None)
             if reason is not None:
                 batch = f"{contest.spec.batch_size}, {scaling}"
                 rows.append([short(arm), str(devices), batch, f"- ({text(reason)})", "-", "-", "-", "-"])
