@@ -93,8 +93,7 @@ class Dispatch:
             return launch.unmeasured(cell, prepared, shared, "hole", hole)
         parity = execution.parities.get(pair)
         if parity is not None and not parity.passed:
-            reason = f"refused to time an arm that fails parity: {parity.reason}"
-            return launch.unmeasured(cell, prepared, shared, "failed", reason)
+            return launch.unmeasured(cell, prepared, shared, "failed", launch.refused(parity))
         current = plan.with_estimate(cell, execution.estimator)
         late = execution.deadline_s is not None and time.monotonic() + current.estimate_s > execution.deadline_s
         if late or (parity is None and cell.workload != CEILING):

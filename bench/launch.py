@@ -153,6 +153,11 @@ def measure(order: Order, launch: Launch, *, patient: bool) -> Cell:
     return msgspec.structs.replace(second, tries=(record.Try(why, step.rounds_s if step else ()),))
 
 
+def refused(parity: record.Parity) -> str:
+    """Why a cell of an arm that has failed parity is not measured."""
+    return f"refused to time an arm that fails parity: {parity.reason}"
+
+
 def disturbance(found: Cell) -> str | None:
     """What disturbed most rounds of `train_step`; None where most were left alone."""
     step = derived.phases(found).get("train_step") if found.status == "ok" else None

@@ -52,24 +52,30 @@ def work_folder(run_id: str) -> Path:
 
 def check_writable(out: Path) -> None:
     """Raises a UsageError unless results can be written to `out` and working files to the cache."""
-    for name, folder, needed, cure in (
-        ("--out", out, RESULT_SPACE_BYTES, MOUNT),
-        ("BENCH_CACHE_DIR", caches.root(), CACHE_SPACE_BYTES, "start the container with --tmpfs /tmp:exec"),
-    ):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable-") as probe:
-                probe.write(b"x")
-                probe.flush()
-        except OSError as error:
-            cure = cure if image.here() else "name a folder that can"
-            raise UsageError(f"{name} {folder}: cannot be written ({error.strerror}); {cure}") from error
-        free = shutil.disk_usage(folder).free
-        if free < needed:
-            raise UsageError(
-                f"{name} {folder}: {free / 1e6:.0f} MB of disk are free, {needed / 1e6:.0f} MB needed; "
-                "free some or name another folder"
-            )
+    _check_folder("--out", out, RESULT_SPACE_BYTES, MOUNT)
+    check_cache()
+
+
+def check_cache() -> None:
+    """Raises a UsageError unless working files can be written to the cache; makes its folder."""
+    _check_folder("BENCH_CACHE_DIR", caches.root(), CACHE_SPACE_BYTES, "start the container with --tmpfs /tmp:exec")
+
+
+def _check_folder(name: str, folder: Path, needed: float, cure: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable-") as probe:
+            probe.write(b"x")
+            probe.flush()
+    except OSError as error:
+        cure = cure if image.here() else "name a folder that can"
+        raise UsageError(f"{name} {folder}: cannot be written ({error.strerror}); {cure}") from error
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UsageError(
+            f"{name} {folder}: {free / 1e6:.0f} MB of disk are free, {needed / 1e6:.0f} MB needed; "
+            "free some or name another folder"
+        )
 
 
 def create(out: Path, run: record.Run, name: str | None = None) -> Path:

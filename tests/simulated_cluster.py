@@ -3,6 +3,7 @@
 import heapq
 import random
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -110,6 +111,9 @@ class SimulatedCluster:
             if not self._left:
                 raise KeyboardInterrupt
         return [event]
+
+    def deferring(self) -> AbstractContextManager[None]:
+        return nullcontext()  # its own interruption comes with an answer
 
     def close(self, node: str) -> None:
         self._events = [entry for entry in self._events if entry[2] != node]

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import even_cells
 import harness
 import msgspec
 import pytest
@@ -290,6 +291,80 @@ def test_the_block_of_a_machine_that_does_not_come_back_is_measured_by_another(r
     assert cluster.deaths == 1
     assert {cell.status for cell in cells} == {"ok"}
     assert all(len(found) == 1 for found in machines_of_units(cells).values())
+
+
+def test_a_parity_record_that_was_not_asked_for_or_is_missing_proves_nothing(ready, tmp_path, monkeypatch):
+    for number, wrong in enumerate((lambda records: records[1:], lambda records: [OTHER, *records[1:]])):
+        cluster = SimulatedCluster(2, digests(ready))
+        hold = cluster._hold
+
+        def mistaken(node, pairs, hold=hold, wrong=wrong):
+            seconds, records = hold(node, pairs)
+            return seconds, wrong(records) if node == "001.0" else records
+
+        monkeypatch.setattr(cluster, "_hold", mistaken)
+        folder = tmp_path / str(number)
+        assert driver(ready, cluster, 2, folder).run()
+        stored = record.read(folder / FILE, Fleet)
+        (left_out,) = [machine for machine in stored.machines.values() if machine.state == "left out"]
+        assert ("nobody has asked for conv" if number else "no parity record of conv:") in (left_out.reason or "")
+        assert len({cell.machine for cell in run_of(folder)[1]}) == 1
+
+
+OTHER = record.encode(
+    record.Parity(record.SCHEMA, "conv.fake-1ms.cpu.m7", "conv", "fake-1ms", "cpu", "", True, None, (), (), 1.0)
+)
+
+
+def test_what_was_judged_of_an_arm_stays_so_when_the_run_is_taken_up_again(ready, tmp_path):
+    """Its first machine was alone when the arm failed there; one that came later passes it."""
+    folder = tmp_path / "fleet"
+    alone = SimulatedCluster(1, digests(ready), faulty={0: ("fake-10ms",)}, interrupted_after=40)
+    with pytest.raises(KeyboardInterrupt):
+        driver(ready, alone, 4, folder).run()
+    assert driver(ready, SimulatedCluster(2, digests(ready), faulty={0: ("fake-10ms",)}), 4, folder).run()
+    _, cells = run_of(folder)
+    assert {cell.arm for cell in cells if cell.status == "failed"} == {"fake-10ms"}
+    assert {cell.machine for cell in cells if cell.wall_s} == {"m1", "m2"}
+    stored = record.read(folder / FILE, Fleet)
+    assert {machine.state for machine in stored.machines.values()} == {"took part"}
+
+
+def test_a_run_taken_up_again_waits_for_the_machine_of_a_block_before_it_measures_all_of_it_again(
+    ready, tmp_path, monkeypatch
+):
+    folder = tmp_path / "fleet"
+    with pytest.raises(KeyboardInterrupt):
+        driver(ready, SimulatedCluster(2, digests(ready), interrupted_after=34), 2, folder).run()
+    late = SimulatedCluster(2, digests(ready))
+    monkeypatch.setattr(time, "monotonic", lambda: late.now_s)
+    late.nodes = lambda: ["001.0"] if late.now_s < 110 else ["000.0", "001.0"]  # type: ignore[method-assign]
+    assert driver(ready, late, 2, folder, patience=Patience(poll_s=0.1, nodes_s=0.1, first_s=0.0)).run()
+    assert record.read(folder / FILE, Fleet).losses == ()
+    assert not [cell.id for cell in run_of(folder)[1] if cell.tries]
+
+
+@pytest.mark.parametrize("between", ["failed", "of another kind"])
+def test_a_cell_that_tells_nothing_of_disturbances_does_not_clear_a_machine(ready, tmp_path, monkeypatch, between):
+    cluster = SimulatedCluster(2, digests(ready))
+    measure = cluster._measure
+
+    def disturbed(node, order, left_s, patient):
+        seconds, content = measure(node, order, left_s, patient)
+        found = record.decode(content, Cell, "a cell", "none")
+        if node == "001.0" and found.arm != "fake-1ms":
+            rounds = even_cells.a_cell(found.arm, found.block, 10.0, phase="converge").pytest_benchmark
+            changed = {"status": "failed"} if between == "failed" else {"pytest_benchmark": rounds}
+            found = msgspec.structs.replace(found, **changed)
+        return seconds, record.encode(found)
+
+    monkeypatch.setattr(cluster, "_measure", disturbed)
+    of_second = lambda found: found.machine == "m2" and found.arm == "fake-1ms"  # noqa: E731
+    monkeypatch.setattr(launch, "disturbance", lambda found: "simulated" if of_second(found) else None)
+    assert driver(ready, cluster, 3, tmp_path / "fleet").run()
+    stored = record.read(tmp_path / "fleet" / FILE, Fleet)
+    assert stored.machines["m2"].state == "retired"
+    assert stored.machines["m2"].reason == "3 cells in a row were disturbed, the last one simulated"
 
 
 def test_a_retired_machine_stays_so_when_the_run_is_taken_up_again(ready, tmp_path):

@@ -6,6 +6,7 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -72,6 +73,9 @@ class Cluster(Protocol):
     def wait(self, timeout_s: float) -> list[Event]:
         """What has come by then; returns with the first."""
 
+    def deferring(self) -> AbstractContextManager[None]:
+        """Signals that come meanwhile wait for the next `wait`, so that no answer is lost; a second one does not."""
+
     def close(self, node: str) -> None:
         """Ends the station, and what it is measuring."""
 
@@ -109,7 +113,8 @@ class RayCluster:
             raise kind(
                 f"--cluster {address}: no Ray cluster that can be used ({_line(error)}); start one: export "
                 "RAY_worker_niceness=0 RAY_memory_monitor_refresh_ms=0 GRPC_ENABLE_FORK_SUPPORT=0, then "
-                "ray start --head --num-cpus=0, and ray start --address=HEAD:6379 on every machine"
+                "ray start --head --num-cpus=0, and ray start --address=HEAD:6379 on every machine; from a "
+                "machine that is no node of it: --cluster ray://HEAD:10001"
             ) from error
         finally:
             signal.signal(signal.SIGTERM, before)  # Ray takes it, and would end the driver without a word
@@ -142,10 +147,21 @@ class RayCluster:
         if not self._asked:
             time.sleep(timeout_s)  # nobody is there, or nobody has anything to do
             return []
-        with self._answering():
-            self._ray.wait(list(self._asked), num_returns=1, timeout=timeout_s)
-            ready, _ = self._ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
-            return [self._event(asked) for asked in ready if asked in self._asked]
+        events: list[Event] = []
+        try:
+            with self._answering():
+                self._ray.wait(list(self._asked), num_returns=1, timeout=timeout_s)
+                ready, _ = self._ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
+                for asked in ready:
+                    events.append(self._event(asked))  # noqa: PERF401 - what has come by an error is kept
+        except ClusterLostError:
+            if not events:  # else the next call raises it
+                raise
+        return events
+
+    def deferring(self) -> AbstractContextManager[None]:
+        """Signals that come meanwhile wait for the next `wait`, so that no answer is lost; a second one does not."""
+        return _signals_to(self._came)
 
     def close(self, node: str) -> None:
         """Ends the station, and what it is measuring."""
@@ -158,22 +174,22 @@ class RayCluster:
         """Ends all stations and leaves the cluster."""
         for node in list(self._stations):
             self.close(node)
-        with contextlib.suppress(*LOST):
+        with contextlib.suppress(*LOST, self._ray.exceptions.RayError):
             self._ray.shutdown()
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
         """Tells an error of the connection from one of a station.
 
-        A signal waits for the next `wait`: in the middle of a call it would leave Ray's client unable to end, and
-        right after it what has been answered would be lost. A second one does not wait.
+        A signal waits for the next `wait`: in the middle of a call it would leave Ray's client unable to end. A second
+        one does not wait.
         """
         import grpc
 
         try:
             with _signals_to(self._came):
                 yield
-        except (*LOST, grpc.RpcError) as error:
+        except (*LOST, grpc.RpcError, self._ray.exceptions.RayError) as error:
             raise ClusterLostError(f"--cluster {self.address}: does not answer any more ({_line(error)})") from error
 
     def _raise_what_came(self) -> None:

@@ -5,7 +5,7 @@ Its folder is an ordinary run folder; what it is to measure, and on which of its
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +54,8 @@ class Division:
     """When machines of it went that are not back."""
     proved_s: float | None = None
     """When its first machine was proved."""
+    settled: set[Pair] = field(default_factory=set)
+    """What was judged before an interruption: cells stand on it."""
 
     def unproved(self, machine: str) -> list[Pair]:
         """What the machine has still to hold against the reference."""
@@ -65,10 +67,14 @@ class Division:
         """Where the machine's parity record of the pair lies."""
         return self.execution.folder / "parity" / f"{self.execution.contest.parity_id(*pair)}.{machine}.json"
 
-    def keep_parity(self, machine: str, content: bytes) -> None:
-        """Puts a parity record of the machine on disk."""
+    def keep_parity(self, machine: str, content: bytes, asked: Collection[Pair]) -> None:
+        """Puts a parity record of the machine on disk; an AnswerError where it is of nothing that was asked."""
         found = decoded(content, Parity, f"a parity record of {machine}")
         pair = found.workload, found.arm
+        if pair not in asked or found.id != self.parity_path(machine, pair).stem:
+            raise AnswerError(f"a parity record of {machine}: nobody has asked for {found.id}")
+        if found.digest != self.execution.run.workloads[found.workload].digest:
+            raise AnswerError(f"a parity record of {machine}: {found.id} is of another {found.workload}")
         record.write_bytes(self.parity_path(machine, pair), content)
         self.parities[machine][pair] = found
         self.execution.display.parity(found)
@@ -78,8 +84,29 @@ class Division:
         known = self.execution.parities
         for mine in self.parities.values():
             for pair, parity in mine.items():
-                if pair not in known or (parity.passed and not known[pair].passed and self.dispatch is None):
+                open_ = self.dispatch is None and pair not in self.settled
+                if pair not in known or (open_ and parity.passed and not known[pair].passed):
                     known[pair] = parity
+
+    def restore(self, retired: Collection[str]) -> None:
+        """Takes up what is stored: parity records, what was judged by them, whose blocks are not measured to the end.
+
+        These machines, unless `retired`, are awaited like such that went a moment ago.
+        """
+        execution = self.execution
+        folder, run = execution.folder, execution.run
+        for path in sorted((folder / "parity").glob("*.json")):
+            found = record.read(path, Parity)
+            self.parities.setdefault(found.id.rpartition(".")[2], {})[found.workload, found.arm] = found
+        missing = {unit(cell) for cell in runfolder.missing(folder, run)}
+        for cell in self.cells():
+            pair = cell.workload, cell.arm
+            proof = self.parities.get(cell.machine, {}).get(pair) if cell.wall_s else self._refusal(cell)
+            if proof is not None:
+                execution.parities[pair] = proof
+                self.settled.add(pair)
+            if cell.machine and cell.machine not in retired and unit(cell) in missing:
+                self.gone_s[cell.machine] = time.monotonic()
 
     def fault_of(self, machine: str) -> Parity | None:
         """What fails parity on the machine and not on another one of its class."""
@@ -106,8 +133,15 @@ class Division:
             reason = f"{most} times a machine was lost while it measured it, the last: {lost[-1].reason}"
             return launch.unmeasured(cell, order.prepared, self.execution.shared, "failed", reason)
         parity = self.parities[machine].get((cell.workload, cell.arm))
+        assert parity is not None or cell.workload == record.CEILING, "it has proved all its arms"
         anew = self.execution.aside(cell).exists()
         return dataclasses.replace(order, parity=None if parity is None else parity.id, anew=anew)
+
+    def _refusal(self, cell: Cell) -> Parity | None:
+        """The failed parity for which the cell was not measured; None where it was for something else."""
+        known = (mine.get((cell.workload, cell.arm)) for mine in self.parities.values())
+        failed = [parity for parity in known if parity is not None and not parity.passed]
+        return next((parity for parity in failed if launch.refused(parity) == cell.reason), None)
 
     def lost_with(self, cell: PlannedCell, losses: Sequence[Loss]) -> list[Loss]:
         """The machines that went while they measured it."""
@@ -172,8 +206,8 @@ def enter(
         runfolder.sweep(own)
     else:
         cells = plan.grid(entered, profile, estimator)
-        parity_s = plan.parity_total_s(entered, ready.parallel, setting.assumptions.parity_s)
-        cells, note = plan.fit(cells, plan.budget_s(options, profile), parity_s, estimator)
+        # The budget of a class begins once parity is proved.
+        cells, note = plan.fit(cells, plan.budget_s(options, profile), 0.0, estimator)
         notes, run_id = [note] if note else [], f"{fleet.id}-{class_id}"
         stored = runner.new_run(run_id, entered, profile, workloads, cells, ready.environment, notes)
         own = runfolder.create(folder, stored, class_id)
@@ -183,7 +217,5 @@ def enter(
     display.entered(stored)
     execution = Execution(stored, own, entered, shared, prepared, estimator, setting, display, None, Part())
     made = Division(class_id, execution, display)
-    for path in sorted((own / "parity").glob("*.json")):
-        found = record.read(path, Parity)
-        made.parities.setdefault(found.id.rpartition(".")[2], {})[found.workload, found.arm] = found
+    made.restore([name for name, machine in fleet.machines.items() if machine.state == "retired"])
     return made

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bench import gate, launch, record, runfolder
+from bench import derived, gate, launch, record, runfolder
 from bench.catalogue import unit
 from bench.contest import Contest
 from bench.data.windows import Source
@@ -50,6 +50,8 @@ class Member:
     ready: Ready | None = None
     division: Division | None = None
     to_hold: list[Pair] = field(default_factory=list)
+    holding: list[Pair] = field(default_factory=list)
+    """What it was asked to hold against the reference last."""
     cell: PlannedCell | None = None
     """What it is measuring."""
     since_s: float = 0.0
@@ -91,19 +93,10 @@ class Driver:
     def run(self) -> bool:
         """Measures until nothing is left that a machine could measure; whether every class has ended its run."""
         try:
-            over = False
-            while not over:
-                self._look_for_nodes()
-                for event in self._cluster.wait(self._patience.poll_s):
-                    if event.node in self._members:  # else it has been given up meanwhile
-                        self._take(self._members[event.node], event)
-                within_s = self._patience.return_s
-                self._awaited = {each.id: each.returning(within_s) for each in self._divisions.values()}
-                self._hold_all()
-                self._open_divisions()
-                self._assign()
-                self._show()
-                over = self._over()
+            with self._cluster.deferring():
+                self._turn()
+                while not self._over():
+                    self._turn()
         except (KeyboardInterrupt, ClusterLostError):
             for division in self._divisions.values():
                 if division.execution.run.finished is None:
@@ -125,6 +118,19 @@ class Driver:
             because = "no machine got so far as to measure"
         self._write(finished=runfolder.now() if whole else None, ended_because=because)
         return whole
+
+    def _turn(self) -> None:
+        """Takes what has come, and asks whoever has nothing to do."""
+        self._look_for_nodes()
+        for event in self._cluster.wait(self._patience.poll_s):
+            if event.node in self._members:  # else it has been given up meanwhile
+                self._take(self._members[event.node], event)
+        within_s = self._patience.return_s
+        self._awaited = {each.id: each.returning(within_s) for each in self._divisions.values()}
+        self._hold_all()
+        self._open_divisions()
+        self._assign()
+        self._show()
 
     # Nodes come and go.
 
@@ -329,6 +335,7 @@ class Driver:
             division.proved_s = division.proved_s or time.monotonic()
             return
         now, member.to_hold = member.to_hold[: member.ready.parallel], member.to_hold[member.ready.parallel :]
+        member.holding = now
         asked = [(*pair, division.parity_path(member.name, pair).stem) for pair in now]
         self._ask(member, "hold", asked)
 
@@ -336,7 +343,9 @@ class Driver:
         division = member.division
         assert division is not None, "it was ready before"
         for content in contents:
-            division.keep_parity(member.name, content)
+            division.keep_parity(member.name, content, member.holding)
+        if missing := [pair for pair in member.holding if pair not in division.parities[member.name]]:
+            raise AnswerError(f"{member.name}: no parity record of {', '.join(map(':'.join, missing))} has come")
         self._hold_next(member, division)
 
     def _open_divisions(self) -> None:
@@ -426,7 +435,8 @@ class Driver:
         division.dispatch.finished(member.name, cell, found)
         division.dispatch.drop_hopeless(cell)
         why = launch.disturbance(found)
-        member.disturbed = member.disturbed + 1 if why else 0
+        if found.status == "ok" and "train_step" in derived.phases(found):  # others tell nothing of it
+            member.disturbed = member.disturbed + 1 if why else 0
         if member.disturbed >= self._patience.disturbed:
             self._retire(member, division, f"{member.disturbed} cells in a row were disturbed, the last one {why}")
 
@@ -442,7 +452,7 @@ class Driver:
         if any(member.stage not in ("idle", "proved") for member in self._members.values()):
             self._busy_s = time.monotonic()
             return False
-        if not self._divisions:
+        if not any(division.dispatch for division in self._divisions.values()):
             patience = self._patience
             return time.monotonic() > self._busy_s + (patience.return_s if self._shunned else patience.first_s)
         return all(map(self._ended, self._divisions.values()))

@@ -69,7 +69,7 @@ class Station:
     def check_in(self) -> dict[str, str]:
         """Takes the machine for this fleet; what tells it from others, and what runs on it. Plain text only."""
         caches.require_temporary()
-        caches.root().mkdir(parents=True, exist_ok=True)
+        runfolder.check_cache()
         _require_priority()
         self._take()
         return {
@@ -83,7 +83,6 @@ class Station:
         if options.device == "gpu":
             gpu.require()
             cuda.require_shared_memory()
-        runfolder.check_writable(caches.root())
         if "BENCH_DATA_DIR" in os.environ:  # where this machine has its data, it knows best
             options = dataclasses.replace(options, data_dir=Path(os.environ["BENCH_DATA_DIR"]))
         ready = runner.resolve(options, setting.profiles[options.profile])
@@ -167,8 +166,8 @@ class Station:
             except BlockingIOError:
                 if time.monotonic() > until_s:
                     raise UsageError(
-                        f"{caches.root()}: another fleet measures on this machine, or two of its nodes share the "
-                        "folder; wait for it, or give each node a BENCH_CACHE_DIR of its own"
+                        "BENCH_CACHE_DIR: another fleet measures on this machine, or two nodes share the folder; wait "
+                        "for it, end one of two nodes of one machine, or give each machine a folder of its own"
                     ) from None
                 time.sleep(0.1)
 
