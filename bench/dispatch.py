@@ -346,6 +346,7 @@ class Dispatch:
 
 
 def _as_try(earlier: Cell) -> Try:
-    step = derived.phases(earlier).get("train_step") if earlier.status == "ok" else None
+    phases = derived.phases(earlier) if earlier.status == "ok" else {}
+    timed = phases.get("train_step") or phases.get("converge")
     reason = f"measured on {earlier.machine}, which was gone before the rest of the block was"
-    return Try(reason, step.rounds_s if step else ())
+    return Try(reason, timed.rounds_s if timed else ())

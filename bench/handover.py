@@ -42,6 +42,12 @@ def pages(built: Iterable[Path]) -> list[str]:
 
 def cautions(run: Run, cells: Sequence[Cell], folder: Path) -> list[str]:
     """What asks for caution, in one line that points to the report; none where nothing does."""
+    found = doubts(run, cells, folder)
+    return [f'caution: {"; ".join(found)}: see "Read this first" in the report'] if found else []
+
+
+def doubts(run: Run, cells: Sequence[Cell], folder: Path) -> list[str]:
+    """What asks for caution, in a few words each."""
     found = []
     failed, unreadable = _failed_parities(folder)
     for identity, words in (("synthetic", "synthetic data"), ("other", "another year's data")):
@@ -54,8 +60,7 @@ def cautions(run: Run, cells: Sequence[Cell], folder: Path) -> list[str]:
     )
     found += [f"{_count(failed, 'parity check')} failed"] if failed else []
     found += [f"{_count(unreadable, 'parity record')} unreadable"] if unreadable else []
-    found += [f"{_count(number, 'cell')} {what}" for what, number in counts if number]
-    return [f'caution: {"; ".join(found)}: see "Read this first" in the report'] if found else []
+    return found + [f"{_count(number, 'cell')} {what}" for what, number in counts if number]
 
 
 def _failed_parities(folder: Path) -> tuple[int, int]:

@@ -275,7 +275,7 @@ class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
     """`killed by SIGKILL …` or `disturbed in 20 of 35 rounds: …`."""
     rounds_s: tuple[float, ...] = ()
-    """Its rounds of `train_step`, as far as there were any."""
+    """Its rounds of `train_step`, or, of a whole training, its epochs, as far as there were any."""
 
 
 class KernelPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,6 +17,9 @@ export RAY_worker_niceness=0           # Ray has its workers give way to everyth
 export RAY_memory_monitor_refresh_ms=0 # it ends workers where memory is short; a cell that takes it all fails by itself
 export SLURM_CPU_BIND=none             # the suite binds its processes itself
 export BENCH_CACHE_DIR="${BENCH_CACHE_DIR:-${TMPDIR:-/tmp}/bench-$USER}"
+export RAY_AUTH_MODE=token             # others have accounts on these machines too; Ray would run what they send
+RAY_AUTH_TOKEN="$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
+export RAY_AUTH_TOKEN
 port="${RAY_PORT:-6379}"
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")

@@ -5,6 +5,7 @@ Each node is a process group of its own with its own cache and temporary folder;
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -20,6 +21,8 @@ import psutil
 UP_S = 60.0  # a head takes 5 s here; more only where the machine is choked
 UP = "Ray runtime started."
 """What `ray start` says once it has."""
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+"""Ray lets in nobody who does not know it: variables of every node and driver."""
 SMALLEST_STORE = str(80_000_000)  # bytes; Ray takes no less
 
 
@@ -103,6 +106,7 @@ class Nodes:
             "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "2",  # seconds: a killed driver does not come back
             "RAY_health_check_period_ms": "500",
             "RAY_health_check_failure_threshold": "4",
+            **TOKEN,
             **more,
         }
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *words, "--block", "--disable-usage-stats"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import data_files
 import harness
 import pytest
-from ray_nodes import Nodes
+from ray_nodes import TOKEN, Nodes
 from report_shape import shape_of
 
 from bench import record
@@ -23,7 +23,7 @@ from bench.fleet.record import FILE, Fleet, Machine
 from bench.record import Cell
 
 pytestmark = pytest.mark.fleet
-PATIENT = {"FAKE_LIMIT_S": "60", "FAKE_BLOCKS": "3-3"}
+PATIENT = TOKEN | {"FAKE_LIMIT_S": "60", "FAKE_BLOCKS": "3-3"}
 """Several nodes share the cores: none of their cells is to be taken for one that hangs."""
 ARMS = ("fake-10ms", "fake-100ms", "fake-1ms")
 WAITS = ("fake-10ms", "fake-waits", "fake-1ms")
@@ -204,8 +204,10 @@ def test_a_machine_that_dies_in_a_cell_costs_no_result_and_the_report_is_the_sam
 def test_a_killed_driver_is_taken_up_again_and_nothing_is_measured_twice(nodes, undisturbed, tmp_path):
     for name in ("a", "b", "c"):
         nodes.start(name)
-    one_waits(nodes)
     with driving(tmp_path / "fleet", *words(nodes, *WAITS)) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "  ok  " in line)
+        one_waits(nodes)
         waiting(nodes, process)
     run, before = fleet_of(tmp_path / "fleet")
     there = {path.name: path.stat().st_mtime_ns for path in (class_of(tmp_path / "fleet") / "cells").glob("*.json")}
@@ -215,6 +217,7 @@ def test_a_killed_driver_is_taken_up_again_and_nothing_is_measured_twice(nodes, 
     assert {cell.status for cell in cells} == {"ok"}
     assert_paired(cells)
     after = {path.name: path.stat().st_mtime_ns for path in (class_of(tmp_path / "fleet") / "cells").glob("*.json")}
+    assert there, "something had been measured when it was killed"
     assert there.items() <= after.items(), "the machines are the same, so their blocks go on"
     _, stored = fleet_of(tmp_path / "fleet")
     assert stored.machines.keys() == before.machines.keys()

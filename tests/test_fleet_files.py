@@ -29,10 +29,15 @@ RAY_CLUSTER = {
             "required": ["headGroupSpec"],
             "properties": {
                 "rayVersion": {"type": "string"},
+                "authOptions": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {"mode": {"enum": ["disabled", "token"]}},
+                },
                 "headGroupSpec": {
                     "type": "object",
                     "additionalProperties": False,
-                    "required": ["template"],
+                    "required": ["rayStartParams", "template"],
                     "properties": GROUP,
                 },
                 "workerGroupSpecs": {
@@ -40,7 +45,7 @@ RAY_CLUSTER = {
                     "items": {
                         "type": "object",
                         "additionalProperties": False,
-                        "required": ["groupName", "minReplicas", "maxReplicas", "template"],
+                        "required": ["groupName", "minReplicas", "maxReplicas", "rayStartParams", "template"],
                         "properties": GROUP
                         | {
                             "groupName": {"type": "string"},
@@ -54,9 +59,11 @@ RAY_CLUSTER = {
         },
     },
 }
-"""Of KubeRay's RayCluster (ray.io/v1) what the file uses: names, types and what is required are those of its CRD."""
+"""Of KubeRay's RayCluster (ray.io/v1) what the file uses: names, types and what is required are those of its Go types,
+of which the CRD is made (ray-operator/apis/ray/v1/raycluster_types.go; `authOptions` since KubeRay 1.5.1)."""
 SBATCH = {"job-name", "exclusive", "ntasks-per-node", "time", "output"}
-"""Options of sbatch that the script uses, as its manual has them."""
+SRUN = {"nodes", "ntasks", "ntasks-per-node", "overlap"}
+"""Options of the two that the script uses, as their manuals have them."""
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +123,7 @@ def test_no_pod_runs_as_root_or_may_become_it(templates):
     for template in templates:
         spec = template["spec"]
         assert spec["securityContext"]["runAsNonRoot"]
-        for container in spec["containers"]:
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
             context = container["securityContext"]
             assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
             assert context["capabilities"] == {"drop": ["ALL"]}
@@ -141,6 +148,22 @@ def test_the_slurm_script_is_a_shell_script_with_options_that_sbatch_has():
     path = DOCKER / "fleet.slurm.sh"
     subprocess.run(["bash", "-n", path], check=True)
     assert set(re.findall(r"^#SBATCH --([a-z-]+)", path.read_text(), re.MULTILINE)) == SBATCH
+    of_srun = [
+        words for line in path.read_text().splitlines() for words in re.findall(r"\bsrun ((?:-\S+ \S*\s*)+)", line)
+    ]
+    assert of_srun
+    assert {option for words in of_srun for option in re.findall(r"--([a-z-]+)", words)} <= SRUN
+
+
+def test_ray_asks_for_a_token_wherever_others_reach_it(resources):
+    assert resources["RayCluster"]["spec"]["authOptions"] == {"mode": "token"}
+    (driver,) = resources["Job"]["spec"]["template"]["spec"]["containers"]
+    environment = {entry["name"]: entry for entry in driver["env"]}
+    assert environment["RAY_AUTH_MODE"]["value"] == "token"
+    secret = environment["RAY_AUTH_TOKEN"]["valueFrom"]["secretKeyRef"]
+    assert secret == {"name": resources["RayCluster"]["metadata"]["name"], "key": "auth_token"}
+    script = (DOCKER / "fleet.slurm.sh").read_text()
+    assert script.index("export RAY_AUTH_TOKEN") < script.index("ray start")
 
 
 def test_the_file_names_the_ray_that_is_locked(resources):

@@ -154,6 +154,17 @@ def test_an_id_that_is_a_path_is_no_place_to_work_in(name):
         runfolder.work_folder(name)
 
 
+def test_what_asks_for_caution_in_a_class_stands_on_the_first_page_too(tmp_path):
+    folder = write_fleet(tmp_path)
+    make_run(folder / FAST, workloads=("conv",), blocks=2, identity="genuine")
+    make_run(folder / SLOW, workloads=("conv",), blocks=2)
+    edit(folder / SLOW / "cells" / "conv.torch-eager.cpu.b1.json", status="failed", reason="it broke")
+    report.build(folder)
+    told = (folder / "report.md").read_text().partition("## conv on cpu")[0]
+    assert f"- class [{SLOW}]({SLOW}/report.html): synthetic data; 1 cell failed" in told
+    assert f"[{FAST}]" not in told, "nothing of it asks for caution"
+
+
 def test_a_fleets_record_that_has_changed_is_refused(tmp_path):
     path = write_fleet(tmp_path) / FILE
     path.write_text(path.read_text().replace('"took part"', '"retired"', 1))

@@ -145,7 +145,13 @@ def _report(fleet: Fleet, folder: Path, display: FleetDisplay) -> int:
     """Writes the reports and says where they are; the exit code."""
     from bench.report import fleet as report  # pandas and matplotlib, loaded only after everything is measured
 
-    for line in handover.pages(report.build(folder)):
+    built = report.build(folder)
+    for name in fleet.classes:
+        if (path := folder / name / "run.json").exists():
+            cells = [record.read(each, record.Cell) for each in sorted((folder / name / "cells").glob("*.json"))]
+            for line in handover.cautions(record.read(path, record.Run), cells, folder / name):
+                display.say(f"{name}: {line}")
+    for line in handover.pages(built):
         display.say(line)
     if fleet.finished is None:
         display.say(f"resume with: {handover.resume(folder)}")

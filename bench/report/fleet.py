@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-from bench import catalogue, record, report, wording
+from bench import catalogue, handover, record, report, wording
 from bench.compare.differences import gpu_names
 from bench.errors import UsageError
 from bench.fleet.record import FILE, Fleet, Loss
@@ -43,6 +43,8 @@ class OfClass:
     folder: Folder
     contests: Mapping[tuple[str, str], Contest]
     """By workload and device."""
+    doubts: Sequence[str]
+    """What asks for caution, in a few words each."""
 
 
 def build(folder: Path) -> list[Path]:
@@ -73,7 +75,8 @@ def _of_class(folder: Path, fleet: Fleet, name: str) -> OfClass:
     found = load(folder / name)
     contests = summary.contests(found, frames.measurements(found), frames.curves(found))
     by_key = {(contest.workload, contest.device): contest for contest in contests}
-    return OfClass(name, fleet.classes[name], found, by_key)
+    doubts = handover.doubts(found.run, found.cells, folder / name)
+    return OfClass(name, fleet.classes[name], found, by_key, doubts)
 
 
 def _keys(classes: Sequence[OfClass]) -> list[tuple[str, str]]:
@@ -115,6 +118,8 @@ def _warnings(fleet: Fleet, classes: Sequence[OfClass]) -> Iterator[str]:
         if each.folder.run.finished is None:
             because = text(each.folder.run.ended_because or "interrupted")
             yield f"class {short(each.id)} has not ended its run: {because}"
+        if each.doubts:
+            yield f"class {_linked(each.id)}: {text('; '.join(each.doubts))}"
     if fleet.losses:
         spent_s = sum(loss.spent_s for loss in fleet.losses)
         lost = _count(len(fleet.losses), "cell")
