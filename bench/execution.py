@@ -179,11 +179,11 @@ class Execution:
         ]
 
     def _unsettled_speedup(self, workload: str) -> bool:
-        name = next((each for each in catalogue.on_one_device(workload) if each in self.run.workloads), None)
-        if name is None:
-            return False
-        several, alone = self._figures(workload), self._figures(name)
-        found = (effects.effect(several[arm], alone[arm]) for arm in several.keys() & alone.keys())
+        several = self._figures(workload)
+        compared = (self._figures(each) for each in catalogue.on_one_device(workload) if each in self.run.workloads)
+        found = (
+            effects.effect(several[arm], alone[arm]) for alone in compared for arm in several.keys() & alone.keys()
+        )
         return not all(effects.narrow(each, self.run.margin) for each in found if each is not None)
 
     def _figures(self, workload: str) -> dict[str, dict[int, float]]:

@@ -195,7 +195,7 @@ def _measure_once(order: Order, launch: Launch, cold: bool) -> tuple[Cell, proce
         limit_s=limit_s,
         until_s=math.inf if until_s is None else until_s,
         progress=lambda: len(cell.curve(out)),
-        data_limit_bytes=launch.data_limit_bytes,
+        data_limit_bytes=_data_limit_bytes(launch, arm, order.prepared.devices),
     )
     budget_first = until_s is not None and time.monotonic() >= until_s
     ended_at = machine.read()
@@ -226,6 +226,13 @@ def _measure_once(order: Order, launch: Launch, cold: bool) -> tuple[Cell, proce
         beside=beside,
         cold=cold,
     ), ended
+
+
+def _data_limit_bytes(launch: Launch, arm: Arm, devices: int) -> int | None:
+    """Of each process of a cell: one that starts a process for each device may have as much as one that does not."""
+    if launch.data_limit_bytes is None or devices == 1 or not arm.launcher:
+        return launch.data_limit_bytes
+    return launch.data_limit_bytes // devices
 
 
 def _phases(planned: PlannedCell, devices: int) -> tuple[str, ...]:

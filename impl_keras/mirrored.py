@@ -100,7 +100,9 @@ class Data(backend_tensorflow.Data):
         return self._strategy.distribute_datasets_from_function(lambda context: ready)
 
     def _cut(self, batches: Sequence[Indices], count: int) -> tf.data.Dataset:
-        """The parts of batches of one size, one after the other."""
+        """The parts of batches of one size, one after the other; a ValueError where a batch has no equal parts."""
+        if len(batches[0]) % count:
+            raise ValueError(f"batches of {len(batches[0])} samples have no {count} equal parts")
         samples = tf.data.Dataset.from_tensor_slices(np.concatenate(batches))
         return samples.batch(len(batches[0]) // count, drop_remainder=True).map(self.gather)
 

@@ -21,6 +21,7 @@ def main(arguments: Sequence[str]) -> None:
     if (parent := parent_in(rest)) is not None:
         die_with(parent)
     from torch.distributed import run  # here: not before this process knows with whom to die
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     os.environ[AGENT] = str(os.getpid())
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str]) -> None:
     except ChildFailedError as error:  # its words are torchrun's, with the name of this host; a member has said its own
         _, failure = error.get_first_failure()
         end_like(failure.exitcode)
+    except SignalException as error:  # torchrun has made an exception of it: nothing here has failed
+        end_like(-error.sigval)
 
 
 def end_like(code: int) -> None:

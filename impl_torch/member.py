@@ -4,6 +4,7 @@ import contextlib
 import os
 import runpy
 import sys
+import traceback
 from collections.abc import Sequence
 
 import psutil
@@ -38,10 +39,27 @@ def main(arguments: Sequence[str]) -> None:
     sys.argv = [module, *arguments_of(place, rest, parent)]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except BaseException:
-        if place:
-            wait_for_first()
+    except Exception:
+        traceback.print_exc()
+        leave(place, 1)
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            if not isinstance(error.code, int):
+                print(error.code, file=sys.stderr)
+            leave(place, error.code if isinstance(error.code, int) else 1)
         raise
+
+
+def leave(place: int, code: int) -> None:
+    """Ends this process, which has failed, once the first one has told of it if that fails too.
+
+    Not by way of `atexit`: NCCL's end waits for all processes, and the others wait for this one in an exchange.
+    """
+    if place:
+        wait_for_first()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def wait_for_first() -> None:

@@ -43,7 +43,7 @@ class Alone:
         return values
 
     def first(self, value: float) -> float:
-        """As the first process has it."""
+        """As the first process has it, once every process is there."""
         return value
 
     def apart(self) -> contextlib.AbstractContextManager[None]:
@@ -90,8 +90,9 @@ class Team(Alone):
         return values
 
     def first(self, value: float) -> float:
-        told = torch.tensor(value, dtype=torch.float64, device=self._device)
-        torch.distributed.broadcast(told, src=0)
+        # A sum and no broadcast: that would let the first process go on before the others are there.
+        told = torch.tensor(value if self.place == 0 else 0.0, dtype=torch.float64, device=self._device)
+        torch.distributed.all_reduce(told)
         return told.item()
 
     def apart(self) -> contextlib.AbstractContextManager[None]:
