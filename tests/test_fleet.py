@@ -239,6 +239,38 @@ def test_an_interrupted_fleet_says_how_to_go_on(nodes, tmp_path):
     assert (stored.finished, stored.ended_because) == (None, "interrupted")
 
 
+@pytest.mark.proof
+@pytest.mark.parametrize("through", ["the head's server for clients", "a node"])
+def test_a_head_that_dies_interrupts_the_run_which_another_cluster_takes_up(tmp_path, through):
+    with cluster_in(tmp_path / "first", "a", "b") as cluster:
+        one_waits(cluster)
+        address = cluster.direct if through == "a node" else cluster.address
+        with driving(tmp_path / "fleet", *words(cluster, *WAITS, address=address)) as process:
+            waiting(cluster, process)
+            cluster.kill("head")
+            output, _ = process.communicate(timeout=END_S)
+    assert process.returncode == 130, output
+    assert "does not answer any more" in output
+    assert "Traceback" not in output
+    run = harness.only_run(tmp_path / "fleet")
+    assert f"bench run --resume {run.relative_to(tmp_path / 'fleet')}" in output
+    with cluster_in(tmp_path / "second", "a", "b") as cluster:
+        code, output = measure(tmp_path / "fleet", "run", "--resume", str(run), "--cluster", cluster.direct)
+    assert code == 0, output
+    cells = cells_of(tmp_path / "fleet")
+    assert {cell.status for cell in cells} == {"ok"}
+    assert_paired(cells)
+
+
+@pytest.mark.proof
+def test_a_driver_without_the_clusters_token_is_refused_in_one_line(nodes, tmp_path):
+    for address in (nodes.address, nodes.direct):
+        code, output = harness.bench(tmp_path, *words(nodes, "fake-10ms", address=address))
+        assert code == 2, output
+        assert "no Ray cluster that can be used" in output
+        assert "Traceback" not in output
+
+
 def test_a_machine_with_other_data_or_another_bench_is_named_and_left_out(nodes, tmp_path):
     for seed, name in enumerate(("same", "other")):
         (tmp_path / name).mkdir()
@@ -293,6 +325,6 @@ def test_a_machine_that_stays_disturbed_is_retired_and_its_blocks_go_to_another(
 def test_a_machine_that_is_not_quiet_is_left_out_with_what_the_doctor_says(nodes, tmp_path):
     nodes.start("a")
     with harness.every_core_busy():
-        code, output = measure(tmp_path / "fleet", *words(nodes, "fake-10ms"), FAKE_LOOKS="1")
+        code, output = measure(tmp_path / "fleet", *words(nodes, "fake-10ms"), FAKE_LOOKS="1", FAKE_RETURN_S="5")
     assert code == 3, output
     assert "no machine of it could measure (m1: bench doctor, other processes: " in output
