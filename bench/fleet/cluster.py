@@ -3,6 +3,8 @@
 import contextlib
 import re
 import signal
+import socket
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,8 @@ LOST = (ConnectionError, RuntimeError, OSError, ValueError)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOCAL = ("", "local")
 """Ray would start a cluster of its own here, or say something of its own."""
+HEAD_S = 10.0
+"""For the head to take a connection."""
 LINE = 300
 """Characters of what Ray has to say of a death."""
 PRIVATE = re.compile(r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b|\b[0-9a-f]{20,}\b|(?<![\w.])/[\w./-]+")
@@ -103,6 +107,10 @@ class RayCluster:
         """By node."""
         self._came: list[int] = []
         """Signals that came while Ray was asked something."""
+        self._lost = False
+        self._head: tuple[str, int] | None = None
+        """Of a driver on a node; one that reached the head's server for clients is told of its end."""
+        self._hook = threading.excepthook
         before = signal.getsignal(signal.SIGTERM)
         try:
             with warnings.catch_warnings():
@@ -118,6 +126,10 @@ class RayCluster:
             ) from error
         finally:
             signal.signal(signal.SIGTERM, before)  # Ray takes it, and would end the driver without a word
+        if not ray.util.client.ray.is_connected():
+            host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+            self._head = host.strip("[]"), int(port)
+        threading.excepthook = self._of_thread
 
     def nodes(self) -> list[str]:
         """Nodes that are alive and offer processors: the head is started without, as it has other work."""
@@ -167,6 +179,8 @@ class RayCluster:
         """Ends the station, and what it is measuring."""
         self._asked = {asked: other for asked, other in self._asked.items() if other != node}
         if (station := self._stations.pop(node, None)) is not None:
+            if self._lost:  # Ray would wait for an answer until it ends this process
+                return
             with contextlib.suppress(self._ray.exceptions.RayError, *LOST):  # it is gone already
                 self._ray.kill(station)
 
@@ -176,6 +190,7 @@ class RayCluster:
             self.close(node)
         with contextlib.suppress(*LOST, self._ray.exceptions.RayError):
             self._ray.shutdown()
+        threading.excepthook = self._hook
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
@@ -188,9 +203,18 @@ class RayCluster:
 
         try:
             with _signals_to(self._came):
+                if self._head is not None:
+                    # Ray itself would end this process without a word of ours, a minute after its head.
+                    socket.create_connection(self._head, HEAD_S).close()
                 yield
         except (*LOST, grpc.RpcError, self._ray.exceptions.RayError) as error:
+            self._lost = True
             raise ClusterLostError(f"--cluster {self.address}: does not answer any more ({_line(error)})") from error
+
+    def _of_thread(self, told: threading.ExceptHookArgs) -> None:
+        """Not of a thread of Ray's whose connection ends: that the cluster is lost is told in one line."""
+        if not isinstance(told.exc_value, self._ray.exceptions.RayError):
+            self._hook(told)
 
     def _raise_what_came(self) -> None:
         came, self._came = self._came, []
