@@ -87,6 +87,51 @@ class Cluster(Protocol):
         """Ends all stations and leaves the cluster."""
 
 
+class Deferral:
+    """Signals that wait for a good moment, the first one; a second one does not wait."""
+
+    def __init__(self) -> None:
+        self._came: list[int] = []
+        self._before: dict[int, Any] = {}
+        """Whose signals they are; empty while none has to wait."""
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Puts down what comes meanwhile. Inside of itself it does nothing more."""
+        if self._before:
+            yield
+            return
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number in SIGNALS:
+            signal.signal(number, self._put_down)
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    def raise_what_came(self) -> None:
+        """The moment: what was put down comes now."""
+        while self._came:
+            number = self._came.pop()
+            if number in self._before:
+                signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+            if self._before:  # it was ignored
+                signal.signal(number, self._put_down)
+
+    def _put_down(self, number: int, frame: object) -> None:
+        if not self._came:
+            self._came.append(number)
+            return
+        self._give_back()
+        signal.raise_signal(number)
+
+    def _give_back(self) -> None:
+        before, self._before = self._before, {}
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class RayCluster:
     """A Ray cluster. Raises a UsageError where there is none at the address, a MachineError where Ray is missing.
 
@@ -105,8 +150,7 @@ class RayCluster:
         self._asked: dict[Any, str] = {}
         self._processors: dict[str, float] = {}
         """By node."""
-        self._came: list[int] = []
-        """Signals that came while Ray was asked something."""
+        self._deferral = Deferral()
         self._lost = False
         self._head: tuple[str, int] | None = None
         """Of a driver on a node; one that reached the head's server for clients is told of its end."""
@@ -155,7 +199,7 @@ class RayCluster:
 
     def wait(self, timeout_s: float) -> list[Event]:
         """What has come by then; returns with the first."""
-        self._raise_what_came()
+        self._deferral.raise_what_came()
         if not self._asked:
             time.sleep(timeout_s)  # nobody is there, or nobody has anything to do
             return []
@@ -173,7 +217,7 @@ class RayCluster:
 
     def deferring(self) -> AbstractContextManager[None]:
         """Signals that come meanwhile wait for the next `wait`, so that no answer is lost; a second one does not."""
-        return _signals_to(self._came)
+        return self._deferral.holding()
 
     def close(self, node: str) -> None:
         """Ends the station, and what it is measuring."""
@@ -202,7 +246,7 @@ class RayCluster:
         import grpc
 
         try:
-            with _signals_to(self._came):
+            with self._deferral.holding():
                 if self._head is not None:
                     # Ray itself would end this process without a word of ours, a minute after its head.
                     socket.create_connection(self._head, HEAD_S).close()
@@ -216,11 +260,6 @@ class RayCluster:
         if not isinstance(told.exc_value, self._ray.exceptions.RayError):
             self._hook(told)
 
-    def _raise_what_came(self) -> None:
-        came, self._came = self._came, []
-        for first in came[:1]:
-            signal.raise_signal(first)
-
     def _event(self, asked: Any) -> Event:
         node = self._asked.pop(asked)
         try:
@@ -232,29 +271,6 @@ class RayCluster:
         except self._ray.exceptions.RayError as error:
             self.close(node)
             return Gone(node, _line(error))
-
-
-@contextlib.contextmanager
-def _signals_to(came: list[int]) -> Iterator[None]:
-    """Puts down the first signal that comes meanwhile; the second has its own way."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-
-    def put_down(number: int, frame: object) -> None:
-        if not came:
-            came.append(number)
-            return
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        signal.raise_signal(number)
-
-    for number in SIGNALS:
-        signal.signal(number, put_down)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if signal.getsignal(number) is put_down:  # else the second one had others set
-                signal.signal(number, handler)
 
 
 def _line(error: BaseException) -> str:
