@@ -113,7 +113,7 @@ def fit(
     """
     if budget_s is None:
         return tuple(cells), None
-    kept, left_out = tuple(cells), list[str]()
+    kept, left_out, proved = tuple(cells), list[str](), "parity, " if parity_s else ""
     # Without the step times of a second block there is no interval: they come before epochs.
     second = [shortened(cell, estimator) for cell in cells if cell.block == 2]
     parity_s += sum(cell.estimate_s for cell in second)
@@ -132,7 +132,7 @@ def fit(
     if not left_out:
         return kept, None
     return kept, (
-        f"epoch and validate are left out of {', '.join(sorted(left_out))}: parity, block 1 with them and the step "
+        f"epoch and validate are left out of {', '.join(sorted(left_out))}: {proved}block 1 with them and the step "
         f"times of block 2 are estimated at {with_epochs_s:.0f} s, the budget is {budget_s:.0f} s; a larger --budget "
         "measures them"
     )

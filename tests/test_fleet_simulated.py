@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import itertools
-import signal
 import sys
 import time
 from pathlib import Path
@@ -22,7 +21,6 @@ from bench.contest import Contest, Options
 from bench.display.fleet import FleetDisplay
 from bench.effects import FIRST_LOOK
 from bench.execution import Patience, Setting
-from bench.fleet.cluster import Deferral
 from bench.fleet.driver import Driver
 from bench.fleet.record import FILE, SCHEMA, Fleet, Machine
 from bench.profiles import Profile
@@ -367,23 +365,6 @@ def test_a_cell_that_tells_nothing_of_disturbances_does_not_clear_a_machine(read
     stored = record.read(tmp_path / "fleet" / FILE, Fleet)
     assert stored.machines["m2"].state == "retired"
     assert stored.machines["m2"].reason == "3 cells in a row were disturbed, the last one simulated"
-
-
-def test_the_first_signal_waits_for_its_moment_and_the_second_does_not() -> None:
-    deferral = Deferral()
-    for _ in range(2):  # as often as a driver waits
-        with deferral.holding():
-            with deferral.holding():
-                signal.raise_signal(signal.SIGINT)
-            with pytest.raises(KeyboardInterrupt):
-                deferral.raise_what_came()
-            deferral.raise_what_came()
-    with deferral.holding():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt), deferral.holding():
-            signal.raise_signal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
 
 
 def test_a_retired_machine_stays_so_when_the_run_is_taken_up_again(ready, tmp_path):

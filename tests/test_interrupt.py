@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from bench import record
+from bench.interrupt import SIGNALS, Deferral, interruptible
 
 LIMIT_S = 10.0
 """What `docker stop` waits before it kills."""
@@ -101,3 +102,36 @@ def test_while_the_suite_itself_is_imported(tmp_path):
         process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, error.strip()) == (130, NOTHING)
+
+
+def test_the_first_signal_waits_for_its_moment_and_the_second_does_not() -> None:
+    deferral = Deferral()
+    for _ in range(2):  # as often as a driver waits
+        with deferral.holding():
+            with deferral.holding():
+                signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                deferral.raise_what_came()
+            deferral.raise_what_came()
+    with deferral.holding():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt), deferral.holding():
+            signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_that_waited_is_not_followed_by_another_while_everything_is_tidied_up() -> None:
+    deferral = Deferral()
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            wait_for_it(deferral)
+        assert {signal.getsignal(number) for number in SIGNALS} == {signal.SIG_IGN}
+    assert signal.SIG_IGN not in {signal.getsignal(number) for number in SIGNALS}
+
+
+def wait_for_it(deferral: Deferral) -> None:
+    """A signal comes, and then the moment for it."""
+    with deferral.holding():
+        signal.raise_signal(signal.SIGTERM)
+        deferral.raise_what_came()

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 from bench.errors import BenchError, MachineError, UsageError
 from bench.fleet.station import Station
+from bench.interrupt import Deferral
 
 INSTALL = "--cluster: Ray is not installed here; install it with: pip install 'bench[cluster]'"
 LOST = (ConnectionError, RuntimeError, OSError, ValueError)
 """What Ray's client raises once its connection is gone, and Ray itself once its head is."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOCAL = ("", "local")
 """Ray would start a cluster of its own here, or say something of its own."""
 HEAD_S = 10.0
@@ -85,51 +85,6 @@ class Cluster(Protocol):
 
     def shut(self) -> None:
         """Ends all stations and leaves the cluster."""
-
-
-class Deferral:
-    """Signals that wait for a good moment, the first one; a second one does not wait."""
-
-    def __init__(self) -> None:
-        self._came: list[int] = []
-        self._before: dict[int, Any] = {}
-        """Whose signals they are; empty while none has to wait."""
-
-    @contextlib.contextmanager
-    def holding(self) -> Iterator[None]:
-        """Puts down what comes meanwhile. Inside of itself it does nothing more."""
-        if self._before:
-            yield
-            return
-        self._before = {number: signal.getsignal(number) for number in SIGNALS}
-        for number in SIGNALS:
-            signal.signal(number, self._put_down)
-        try:
-            yield
-        finally:
-            self._give_back()
-
-    def raise_what_came(self) -> None:
-        """The moment: what was put down comes now."""
-        while self._came:
-            number = self._came.pop()
-            if number in self._before:
-                signal.signal(number, self._before[number])
-            signal.raise_signal(number)
-            if self._before:  # it was ignored
-                signal.signal(number, self._put_down)
-
-    def _put_down(self, number: int, frame: object) -> None:
-        if not self._came:
-            self._came.append(number)
-            return
-        self._give_back()
-        signal.raise_signal(number)
-
-    def _give_back(self) -> None:
-        before, self._before = self._before, {}
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class RayCluster:

@@ -13,7 +13,7 @@ from bench.display.fleet import FleetDisplay
 from bench.errors import MachineError, UsageError
 from bench.execution import Setting
 from bench.fleet.cluster import Cluster, ClusterLostError, RayCluster
-from bench.fleet.driver import Driver, failed
+from bench.fleet.driver import Driver
 from bench.fleet.record import FILE, SCHEMA, Fleet
 from bench.interpreters import probe_self
 from bench.interrupt import INTERRUPTED
@@ -144,15 +144,17 @@ def _execute(
 def _report(fleet: Fleet, folder: Path, display: FleetDisplay) -> int:
     """Writes the reports and says where they are; the exit code."""
     from bench.report import fleet as report  # pandas and matplotlib, loaded only after everything is measured
+    from bench.report.folder import load
 
-    built = report.build(folder)
+    built, failed = report.build(folder), False
     for name in fleet.classes:
-        if (path := folder / name / "run.json").exists():
-            cells = [record.read(each, record.Cell) for each in sorted((folder / name / "cells").glob("*.json"))]
-            for line in handover.cautions(record.read(path, record.Run), cells, folder / name):
+        if (folder / name / "run.json").exists():
+            found = load(folder / name)
+            failed |= any(cell.status == "failed" for cell in found.everything)
+            for line in handover.cautions(found.run, found.everything, folder / name):
                 display.say(f"{name}: {line}")
     for line in handover.pages(built):
         display.say(line)
     if fleet.finished is None:
         display.say(f"resume with: {handover.resume(folder)}")
-    return int(fleet.finished is None or failed(folder, fleet))
+    return int(failed or fleet.finished is None)

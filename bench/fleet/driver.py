@@ -484,11 +484,3 @@ def _told(source: Source) -> str:
     """What data is, and which files tell it from other data of the same words."""
     files = ", ".join(f"{file.name} {file.sha256[:12]}" for file in source.files)
     return f"{source.identity} ({files or source.description})"
-
-
-def failed(folder: Path, fleet: Fleet) -> bool:
-    """Whether any cell of the fleet's runs has failed."""
-    runs = [folder / class_id for class_id in fleet.classes if (folder / class_id / "run.json").exists()]
-    return any(
-        record.read(path, Cell).status == "failed" for run in runs for path in sorted((run / "cells").glob("*.json"))
-    )

@@ -75,7 +75,7 @@ def _of_class(folder: Path, fleet: Fleet, name: str) -> OfClass:
     found = load(folder / name)
     contests = summary.contests(found, frames.measurements(found), frames.curves(found))
     by_key = {(contest.workload, contest.device): contest for contest in contests}
-    doubts = handover.doubts(found.run, found.cells, folder / name)
+    doubts = handover.doubts(found.run, found.everything, folder / name)
     return OfClass(name, fleet.classes[name], found, by_key, doubts)
 
 
